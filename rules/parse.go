@@ -1,0 +1,249 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	yamlparser "github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// Limits on what is read at all; they keep a file made to hurt from getting far.
+const (
+	maxFile  = 4 << 20 // bytes
+	maxDepth = 64      // lists and maps within each other
+)
+
+// Parse reads the files as one set. lookup reads the environment for ${NAME} in bots and webhooks; nil is an empty
+// environment. Names must be unique across all files. If anything is wrong the error is a Problems with every mistake,
+// and there is no Set.
+func Parse(files []File, lookup func(name string) (string, bool)) (*Set, error) {
+	p := &parser{
+		lookup: lookup,
+		set: &Set{
+			version:  versionOf(files),
+			files:    files,
+			bots:     map[string]*Bot{},
+			webhooks: map[string]*Webhook{},
+		},
+		ruleNames: map[string]string{},
+	}
+	documents := make([]document, 0, len(files))
+	for _, f := range files {
+		if d, ok := p.read(f); ok {
+			documents = append(documents, d)
+		}
+	}
+	p.sections(documents)
+	if len(p.problems) > 0 {
+		return nil, p.problems.sorted(files)
+	}
+	p.set.index = newIndex(p.set.rules)
+	return p.set, nil
+}
+
+// parser collects what the files say and every mistake in them.
+type parser struct {
+	src       *source
+	lookup    func(string) (string, bool)
+	settings  bool // in bots or webhooks, where ${NAME} reads the environment
+	set       *Set
+	ruleNames map[string]string // name -> where
+	problems  Problems
+}
+
+// document is a file's YAML with its text.
+type document struct {
+	src  *source
+	body ast.Node
+}
+
+func (p *parser) problem(at position, hint, format string, args ...any) {
+	p.problems = append(p.problems, Problem{
+		File: p.src.name, Line: at.line, Column: at.column,
+		Message: fmt.Sprintf(format, args...), Hint: hint, Source: p.src.masked(at.line),
+	})
+}
+
+// read parses the YAML of one file. It reports false where there is nothing to go on with.
+func (p *parser) read(f File) (document, bool) {
+	content := strings.TrimPrefix(string(f.Text), "\uFEFF")
+	p.src = newSource(f.Name, content)
+	if len(content) > maxFile {
+		p.problem(position{1, 1}, "", "the file is over %d MiB", maxFile>>20)
+		return document{}, false
+	}
+	tokens := lexer.Tokenize(content)
+	if at, deep := tooDeep(tokens, p.src); deep {
+		p.problem(at, "", "more than %d lists and maps within each other", maxDepth)
+		return document{}, false
+	}
+	file, err := parseTokens(tokens)
+	if err != nil {
+		p.syntax(err)
+		return document{}, false
+	}
+	var bodies []ast.Node
+	for _, d := range file.Docs {
+		if d.Body != nil {
+			bodies = append(bodies, d.Body)
+		}
+	}
+	if len(bodies) > 1 {
+		p.problem(p.place(bodies[1]), "", "a second YAML document (after ---): a rules file is one document")
+	}
+	if len(bodies) == 0 {
+		return document{src: p.src}, true
+	}
+	return document{p.src, bodies[0]}, true
+}
+
+// parseTokens turns a panic of the YAML library, which hostile files can provoke, into an error.
+func parseTokens(tokens token.Tokens) (file *ast.File, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("this is not YAML: %v", r)
+		}
+	}()
+	return yamlparser.Parse(tokens, 0, yamlparser.AllowDuplicateMapKey())
+}
+
+// tooDeep reports where the nesting passes maxDepth: of brackets, or of indentation.
+func tooDeep(tokens token.Tokens, src *source) (position, bool) {
+	depth := 0
+	var open []int // columns of block lists and maps that are open
+	for _, t := range tokens {
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			depth++
+		case token.MappingEndType, token.SequenceEndType:
+			depth--
+		case token.SequenceEntryType, token.MappingValueType, token.MappingKeyType:
+			for len(open) > 0 && open[len(open)-1] >= t.Position.Column {
+				open = open[:len(open)-1]
+			}
+			open = append(open, t.Position.Column)
+		}
+		if depth > maxDepth || len(open) > 4*maxDepth {
+			return position{t.Position.Line, min(t.Position.Column, len(src.line(t.Position.Line))+1)}, true
+		}
+	}
+	return position{}, false
+}
+
+// syntax reports the one mistake that YAML itself found, and what people most likely meant.
+func (p *parser) syntax(err error) {
+	at, message := position{1, 1}, err.Error()
+	var syntax *yaml.SyntaxError
+	if errors.As(err, &syntax) {
+		message = "this is not YAML: " + syntax.GetMessage()
+		if t := syntax.GetToken(); t != nil && t.Position != nil {
+			at = p.nearby(position{t.Position.Line, t.Position.Column})
+		}
+	}
+	if where, m, hint := p.accident(at); hint != "" {
+		p.problem(where, hint, "%s", m)
+		return
+	}
+	p.problem(at, "", "%s", message)
+}
+
+// nearby moves a position that is off the file onto it.
+func (p *parser) nearby(at position) position {
+	at.line = min(max(at.line, 1), len(p.src.lines))
+	at.column = min(max(at.column, 1), len(p.src.line(at.line))+1)
+	return at
+}
+
+// sections reads bots and webhooks of all files before any rules, since rules name them.
+func (p *parser) sections(documents []document) {
+	var rules []func()
+	empty := len(documents) > 0
+	for _, d := range documents {
+		p.src = d.src
+		if d.body == nil {
+			continue
+		}
+		empty = false
+		p.object(d.body, "a rules file", position{1, 1}, fields{
+			"bots":     func(e entry) { p.inSettings(func() { p.bots(e) }) },
+			"webhooks": func(e entry) { p.inSettings(func() { p.webhooks(e) }) },
+			"triggers": func(e entry) { p.problem(e.at, "", "triggers are not built yet") },
+			"rules":    func(e entry) { rules = append(rules, func() { p.src = d.src; p.rules(e) }) },
+		})
+	}
+	if empty && len(p.problems) == 0 {
+		p.src = documents[0].src
+		p.problem(position{1, 1}, "", "nothing here: a rules file has bots, webhooks and rules")
+	}
+	for _, read := range rules {
+		read()
+	}
+}
+
+func (p *parser) inSettings(read func()) {
+	p.settings = true
+	defer func() { p.settings = false }()
+	read()
+}
+
+var keyValue = regexp.MustCompile(`^([\s-]*[{,]?\s*"?([A-Za-z_]+)"?:\s+)(\S.*)$`)
+
+// accident looks at the line of a syntax error (or the one before it, where YAML noticed late) for what YAML does to
+// people: {{ without quotes, ? : and ": " in an expression, a quoted string that goes on after its quote.
+func (p *parser) accident(at position) (position, string, string) {
+	for n := at.line; n >= max(1, at.line-1); n-- {
+		m := keyValue.FindStringSubmatch(string(p.src.line(n)))
+		if m == nil {
+			continue
+		}
+		key, value := m[2], strings.TrimSpace(m[3])
+		why := accidentIn(value)
+		if why == "" {
+			continue
+		}
+		where := position{n, len([]rune(m[1])) + 1}
+		hint := "quote this: " + key + ": " + quote(value)
+		if strings.Contains(strings.ToLower(key), "secret") || key == "key" {
+			hint = "quote this"
+		}
+		return where, why, hint
+	}
+	return at, "", ""
+}
+
+// accidentIn says why YAML doesn't read value as text; "" where it isn't one of the usual accidents.
+func accidentIn(value string) string {
+	first := value[0]
+	switch {
+	case strings.HasPrefix(value, "{{"):
+		return "YAML reads {{ as the start of a map"
+	case first != '"' && first != '\'' && strings.Contains(value, "{{"):
+		return "YAML reads {{ here as the start of a map"
+	case strings.HasPrefix(value, "${") || first == '{' && strings.Contains(value, "${"):
+		return "YAML reads { here as the start of a map"
+	case first == '"' || first == '\'':
+		if end := strings.IndexByte(value[1:], first); end >= 0 {
+			if rest := strings.TrimSpace(value[end+2:]); rest != "" && rest[0] != '#' && rest[0] != ',' && rest[0] != '}' && rest[0] != first {
+				return "YAML ends the text at the second quote, and there is more"
+			}
+		}
+	case strings.Contains(value, " ? ") && strings.Contains(value, ": "):
+		return "YAML reads `: ` as a key and its value, also in an expression with ? :"
+	case strings.Contains(value, ": ") && first != '{' && first != '[':
+		return "YAML reads `: ` as a key and its value"
+	case strings.ContainsRune("@`%", rune(first)):
+		return fmt.Sprintf("YAML reads %c at the start as something of its own", first)
+	}
+	return ""
+}
+
+// quote writes s as a single-quoted YAML scalar.
+func quote(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
+}
