@@ -1,0 +1,245 @@
+package dgbotsim
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+)
+
+type sessionID struct{ key, visitor string }
+
+// session is a visitor over all connections. Its fields are of Server.mu.
+type session struct {
+	id       sessionID
+	attempts int // handshakes so far, refused ones too
+	conns    map[int64]*conn
+	maxOpen  int
+	greeted  bool
+	messages int
+	last     string // the Name of the reply played last
+
+	queue     []job
+	answering bool      // a goroutine plays the queue
+	attached  broadcast // a connection came
+	detached  broadcast // a connection went
+}
+
+// job is a message to answer, or the greeting.
+type job struct {
+	from    *conn
+	content string
+	n       int // the session's messages before this one
+	greet   bool
+}
+
+// session returns the session of id, making it if need be. The caller holds mu.
+func (s *Server) session(id sessionID) *session {
+	ss := s.sessions[id]
+	if ss == nil {
+		ss = &session{id: id, conns: make(map[int64]*conn)}
+		s.sessions[id] = ss
+	}
+	return ss
+}
+
+// attempt counts a handshake and returns how many there were before.
+func (s *Server) attempt(id sessionID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ss := s.session(id)
+	ss.attempts++
+	return ss.attempts - 1
+}
+
+// awaitOthers gives earlier connections of the visitor the grace time to end: a client that closed one and at once opens
+// the next has done nothing wrong, but the server may not have noticed yet.
+func (s *Server) awaitOthers(id sessionID) {
+	timer := time.NewTimer(s.grace)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		ss := s.session(id)
+		open, detached := len(ss.conns), ss.detached.wait()
+		s.mu.Unlock()
+		if open == 0 {
+			return
+		}
+		select {
+		case <-detached:
+		case <-timer.C:
+			return
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Server) attach(id sessionID, c *conn) *session {
+	s.mu.Lock()
+	ss := s.session(id)
+	for _, older := range slices.Sorted(maps.Keys(ss.conns)) {
+		s.overlaps = append(s.overlaps, Overlap{
+			Key: id.key, Visitor: id.visitor, Older: older, Newer: c.id, At: time.Now(),
+		})
+	}
+	ss.conns[c.id] = c
+	ss.maxOpen = max(ss.maxOpen, len(ss.conns))
+	s.conns[c] = struct{}{}
+	s.stats.Connections++
+	s.stats.Open++
+	open, closed := s.stats.Open, s.closed
+	if !ss.greeted && len(s.script.Greeting) > 0 {
+		s.enqueue(ss, job{from: c, greet: true})
+	}
+	ss.greeted = true
+	ss.attached.send()
+	s.changed.send()
+	s.mu.Unlock()
+	if closed { // Close has not seen this one
+		c.drop(false)
+	}
+	s.onOpen(id.key, id.visitor, open)
+	return ss
+}
+
+func (s *Server) detach(ss *session, c *conn) {
+	c.drop(false)
+	s.mu.Lock()
+	delete(ss.conns, c.id)
+	delete(s.conns, c)
+	s.stats.Open--
+	open := s.stats.Open
+	ss.detached.send()
+	s.changed.send()
+	s.mu.Unlock()
+	s.onClose(ss.id.key, ss.id.visitor, open)
+}
+
+// message remembers a message and has it answered.
+func (s *Server) message(ss *session, c *conn, content string) {
+	m := Message{Key: ss.id.key, Visitor: ss.id.visitor, Content: content, At: time.Now(), ConnID: c.id}
+	s.onMessage(m)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.received) >= 2*s.history { // moved seldom, so that remembering costs little
+		s.received = slices.Clone(s.received[len(s.received)-s.history:])
+	}
+	s.received = append(s.received, m)
+	for i, o := range s.overlaps {
+		if o.Older == c.id {
+			s.overlaps[i].Active = true
+		}
+	}
+	s.stats.Messages++
+	s.enqueue(ss, job{from: c, content: content, n: ss.messages})
+	ss.messages++
+	s.changed.send()
+}
+
+// enqueue adds a job and starts the goroutine that plays the queue, if none does: visitors who wait for nothing cost
+// none. The caller holds mu.
+func (s *Server) enqueue(ss *session, j job) {
+	ss.queue = append(ss.queue, j)
+	if !ss.answering && !s.closed {
+		ss.answering = true
+		s.work.Go(func() { s.answer(ss) })
+	}
+}
+
+func (s *Server) answer(ss *session) {
+	for {
+		j, acts, ok := s.next(ss)
+		if !ok {
+			return
+		}
+		if s.play(ss, j, acts) {
+			s.count(func(st *Stats) { st.Answered++ })
+		}
+	}
+}
+
+// next takes a job off the queue and composes its answer.
+func (s *Server) next(ss *session) (job, []act, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(ss.queue) == 0 || s.closed {
+		ss.queue, ss.answering = nil, false
+		return job{}, nil, false
+	}
+	j := ss.queue[0]
+	ss.queue = ss.queue[1:]
+	if j.greet {
+		return j, s.script.composer(anything, "", s.newID).steps(s.script.Greeting), true
+	}
+	r := s.script.reply(ss.id.key, ss.id.visitor, j.content, ss.last)
+	if r == nil {
+		return j, nil, true
+	}
+	ss.last = r.Name
+	acts := s.script.composer(r.match, j.content, s.newID).steps(r.Steps)
+	draw := s.faults.draw("answer", ss.id.key, ss.id.visitor, j.n)
+	return j, s.faults.cut(acts, draw, func() { s.count(func(st *Stats) { st.Dropped++ }) }), true
+}
+
+var anything = regexp.MustCompile("")
+
+func (s *Server) newID() string { return fmt.Sprintf("msg_%06x", s.messages.Add(1)) }
+
+// play does the acts one by one. It is false if the answer was not played to its end.
+func (s *Server) play(ss *session, j job, acts []act) bool {
+	to := j.from
+	for i := 0; i < len(acts); {
+		if acts[i].do == nil {
+			i++
+			continue
+		}
+		if to.gone.Err() != nil {
+			if to = s.reconnected(ss); to == nil {
+				return false
+			}
+		}
+		switch acts[i].do(s.ctx, to) {
+		case nil:
+			i++
+		case errSilence:
+			return false
+		}
+	}
+	return s.ctx.Err() == nil
+}
+
+// reconnected returns the visitor's newest connection, waiting for one if the script resumes answers, else nil.
+func (s *Server) reconnected(ss *session) *conn {
+	if s.script.OnReconnect != Resume {
+		return nil
+	}
+	timer := time.NewTimer(s.script.ResumeFor)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		newest, attached := ss.newest(), ss.attached.wait()
+		s.mu.Unlock()
+		if newest != nil {
+			return newest
+		}
+		select {
+		case <-attached:
+		case <-timer.C:
+			return nil
+		case <-s.ctx.Done():
+			return nil
+		}
+	}
+}
+
+// newest returns the connection opened last that is not gone. The caller holds Server.mu.
+func (ss *session) newest() *conn {
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(ss.conns))) {
+		if c := ss.conns[id]; c.gone.Err() == nil {
+			return c
+		}
+	}
+	return nil
+}
