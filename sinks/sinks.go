@@ -3,6 +3,38 @@
 //
 // It owns no queue, no schedule and no transport: sinks/outbox keeps deliveries and decides when the next attempt is,
 // sinks/webhook and sinks/publish make the attempts. It knows nothing of rules.
+//
+// # Adding a sink
+//
+// A sink is one folder with three things: a Config whose fields say their defaults, a Deliver method, and a test that
+// calls the conformance suite in sinks/sinktest:
+//
+//	package queue // sinks/queue
+//
+//	// Config says where the queue is.
+//	type Config struct {
+//		Address string        // host:port
+//		Timeout time.Duration // of one attempt; defaults to 5s
+//	}
+//
+//	func New(cfg Config) (*Sink, error) { … }
+//
+//	// Deliver makes one attempt. It checks the delivery first: what can never pass is Permanent, before a connection.
+//	func (s *Sink) Deliver(ctx context.Context, d sinks.Delivery) sinks.Verdict {
+//		if !sinks.ValidID(d.ID) {
+//			return sinks.Verdict{Class: sinks.Permanent, Reason: "the delivery's id is not valid"}
+//		}
+//		…
+//	}
+//
+// and in queue_test.go, with a real destination behind it:
+//
+//	func TestConformance(t *testing.T) {
+//		sinktest.Run(t, sinktest.Harness{Start: startQueue})
+//	}
+//
+// sinktest imports testing, so only _test files may import it. Whatever a destination says about itself (a status, an
+// error, a body) goes through Clean before it enters a Verdict.
 package sinks
 
 import (

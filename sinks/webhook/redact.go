@@ -1,0 +1,63 @@
+package webhook
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"dgworker/sinks"
+)
+
+// maxReason is the length of a reason in bytes: receivers choose what certificates and bad status lines say.
+const maxReason = 512
+
+// minRedacted is the length from which a header's value is taken for a secret; shorter ones would blank out plain words.
+const minRedacted = 8
+
+// redactor takes an endpoint's secrets out of what is logged: receivers that echo a request are common.
+type redactor struct{ replacer *strings.Replacer }
+
+func newRedactor(cfg Config) *redactor {
+	var pairs []string
+	add := func(secret string) {
+		if len(secret) >= minRedacted {
+			pairs = append(pairs, secret, "[redacted]")
+		}
+	}
+	for _, secret := range cfg.Secrets {
+		add(secret)
+		add(strings.TrimPrefix(secret, secretPrefix))
+	}
+	for name, value := range cfg.Headers {
+		if name := http.CanonicalHeaderKey(name); name != "Content-Type" && name != "Accept" {
+			add(value)
+		}
+	}
+	if cfg.OAuth2 != nil {
+		add(cfg.OAuth2.ClientSecret)
+		add(url.QueryEscape(cfg.OAuth2.ClientSecret))
+	}
+	for _, raw := range []string{cfg.URL, cfg.Proxy} {
+		if u, err := url.Parse(raw); err == nil {
+			add(u.RawQuery)
+			password, _ := u.User.Password()
+			add(password)
+		}
+	}
+	return &redactor{strings.NewReplacer(pairs...)}
+}
+
+func (r *redactor) reason(text string) string {
+	return sinks.Clean(r.replacer.Replace(text), maxReason)
+}
+
+// excerpt cleans the start of a response body; authorization is the attempt's own header.
+func (r *redactor) excerpt(body string, limit int, authorization string) string {
+	if body == "" {
+		return ""
+	}
+	if _, token, _ := strings.Cut(authorization, " "); len(token) >= minRedacted {
+		body = strings.ReplaceAll(body, token, "[redacted]")
+	}
+	return sinks.Clean(r.replacer.Replace(body), limit)
+}

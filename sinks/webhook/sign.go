@@ -1,0 +1,72 @@
+package webhook
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const (
+	secretPrefix = "whsec_"
+	minSecret    = 24 // bytes, of the decoded secret
+	maxSecret    = 64
+	makeOne      = `make one with: echo "whsec_$(openssl rand -base64 32)"`
+)
+
+// signer holds the keys of an endpoint, decoded.
+type signer [][]byte
+
+// newSigner decodes secrets. Its errors say which one is wrong by position, never by content.
+func newSigner(secrets []string) (signer, error) {
+	if len(secrets) == 0 {
+		return nil, errors.New("secret: there is none, and every request is signed; " + makeOne)
+	}
+	var keys signer
+	var errs []error
+	for i, secret := range secrets {
+		key, err := decodeSecret(secret)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("secret %d: %w", i+1, err))
+		}
+		keys = append(keys, key)
+	}
+	return keys, errors.Join(errs...)
+}
+
+func decodeSecret(secret string) ([]byte, error) {
+	encoded, found := strings.CutPrefix(secret, secretPrefix)
+	if !found {
+		return nil, errors.New(`it must begin with "whsec_"; ` + makeOne)
+	}
+	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
+	if err != nil || strings.ContainsAny(encoded, "\r\n") {
+		return nil, errors.New("what follows whsec_ is not base64")
+	}
+	if len(key) < minSecret || len(key) > maxSecret {
+		return nil, fmt.Errorf("it has %d bytes; it must have %d to %d", len(key), minSecret, maxSecret)
+	}
+	return key, nil
+}
+
+// sign is the value of webhook-signature (source: the Standard Webhooks specification, "Signature scheme"): for each
+// key "v1," and the base64 of HMAC-SHA256 over id, timestamp and body, joined by dots; separated by spaces.
+func (s signer) sign(id, timestamp string, body []byte) string {
+	const encodedLen = 44 // of 32 bytes
+	out := make([]byte, 0, len(s)*(len(" v1,")+encodedLen))
+	head := make([]byte, 0, len(id)+len(timestamp)+2)
+	head = append(append(append(append(head, id...), '.'), timestamp...), '.')
+	var sum [sha256.Size]byte
+	for i, key := range s {
+		if i > 0 {
+			out = append(out, ' ')
+		}
+		mac := hmac.New(sha256.New, key)
+		mac.Write(head)
+		mac.Write(body)
+		out = base64.StdEncoding.AppendEncode(append(out, "v1,"...), mac.Sum(sum[:0]))
+	}
+	return string(out)
+}
