@@ -1,0 +1,31 @@
+package worker
+
+import "time"
+
+// alarm is a timer that can be moved cheaply: most frames move one, and few alarms ever ring. Its owner's mutex guards
+// it; ring runs on a goroutine of its own and must lock that mutex and ask due.
+type alarm struct {
+	at    time.Time // zero: disarmed
+	timer *time.Timer
+}
+
+// arm makes ring run at t.
+func (a *alarm) arm(t time.Time, ring func()) {
+	a.at = t
+	d := max(0, time.Until(t))
+	if a.timer == nil {
+		a.timer = time.AfterFunc(d, ring)
+		return
+	}
+	a.timer.Reset(d)
+}
+
+func (a *alarm) disarm() {
+	a.at = time.Time{}
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+}
+
+// due says whether the alarm still means it: a ring may have been on its way when the alarm was moved.
+func (a *alarm) due() bool { return !a.at.IsZero() && !time.Now().Before(a.at) }

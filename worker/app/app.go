@@ -1,0 +1,258 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/zap"
+
+	"dgworker/rules"
+	"dgworker/rules/rulesfile"
+	"dgworker/sinks/outbox"
+	"dgworker/worker"
+	"dgworker/worker/admin"
+	"dgworker/worker/broker"
+	"dgworker/worker/queue"
+)
+
+// App is one worker process.
+type App struct {
+	Config
+	registry *prometheus.Registry
+	reloads  *reloadMetrics
+
+	embedded *broker.Server
+	conn     *nats.Conn
+	js       jetstream.JetStream
+	queue    *queue.Queue
+	outbox   *outbox.Outbox
+	worker   *worker.Worker
+	intake   *queue.Intake
+	admin    *admin.Server
+	sinks    *sinkSet
+	watch    *watcher
+
+	draining atomic.Bool
+	mu       sync.Mutex // of Reload
+	broken   error      // why the rules on disk are not in use, nil if they are
+	stop     func()
+}
+
+// New checks c and compiles the rules. It opens nothing.
+func New(c Config) (*App, error) {
+	if err := c.fill(); err != nil {
+		return nil, err
+	}
+	a := &App{Config: c, registry: prometheus.NewRegistry()}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.reloads = newReloadMetrics(a.registry)
+	a.stop = sync.OnceFunc(a.stopAll)
+	return a, nil
+}
+
+// Start opens everything in order and begins to take prompts. If it fails, what was opened is closed again.
+func (a *App) Start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			a.stop()
+		}
+	}()
+	set, err := rulesfile.Load(a.Rules)
+	if err != nil {
+		return err
+	}
+	if err := a.connect(); err != nil {
+		return err
+	}
+	if err := fits(set, a.conn.MaxPayload()); err != nil {
+		return err
+	}
+	if err := a.openQueues(ctx); err != nil {
+		return err
+	}
+	if err := a.openWorker(ctx, set); err != nil {
+		return err
+	}
+	if err := a.openAdmin(); err != nil {
+		return err
+	}
+	a.intake = a.queue.Start(a.worker, a.Concurrency)
+	a.intake.SetBots(botNames(set))
+	a.watch, err = watchRules(a.Rules, a.Log, func() { _ = a.Reload(context.Background()) })
+	if err != nil {
+		return err
+	}
+	a.Log.Info("ready", zap.String("version", a.Version), zap.String("worker", a.worker.Name), zap.String("nats", a.conn.ConnectedUrlRedacted()),
+		zap.String("rules", set.Version()), zap.Int("bots", len(set.Bots())), zap.Int("rule_count", len(set.Rules())),
+		zap.Int("concurrency", a.Concurrency), zap.String("admin", a.AdminAddr()))
+	return nil
+}
+
+func (a *App) connect() (err error) {
+	settings := a.NATS
+	if a.embeds() {
+		if a.embedded, err = broker.Start(a.Embed); err != nil {
+			return err
+		}
+		settings.URL = a.embedded.URL()
+	}
+	a.conn, a.js, err = broker.Connect(settings, "dgworker "+a.Version, a.Log)
+	return err
+}
+
+func (a *App) openQueues(ctx context.Context) (err error) {
+	ob := outbox.Config{
+		JetStream: a.js, Prefix: a.Prefix, Replicas: a.Replicas, Storage: a.storage(), Retain: a.Retain, AckWait: a.AckWait,
+		Log: a.Log, Metrics: a.registry,
+	}
+	a.queue, err = queue.Open(ctx, queue.Config{
+		Conn: a.conn, JetStream: a.js, Prefix: a.Prefix, Replicas: a.Replicas, Storage: a.storage(), Retain: a.Retain,
+		AckWait: a.AckWait, Grace: a.Grace, Log: a.Log,
+	}, outbox.StreamConfig(ob))
+	if err != nil {
+		return err
+	}
+	a.outbox, err = outbox.New(ctx, ob)
+	return err
+}
+
+func (a *App) openWorker(ctx context.Context, set *rules.Set) (err error) {
+	a.sinks, err = newSinkSet(a.conn, a.js, a.Version)
+	if err != nil {
+		return err
+	}
+	a.worker, err = worker.New(worker.Config{
+		Journal: a.queue.Journal, Outcomes: a.queue.Outcomes, Outbox: a.outbox, Claims: a.queue.Claims,
+		Lease: a.AckWait / 2, Reply: a.mayReply, Log: a.Log, Metrics: worker.NewMetrics(a.registry),
+	}, set)
+	if err != nil {
+		return err
+	}
+	return a.use(ctx, set)
+}
+
+// use makes set the rules in use, sinks first: a rule must not fire at an endpoint that isn't there yet.
+func (a *App) use(ctx context.Context, set *rules.Set) error {
+	if err := a.queue.KeepRules(ctx, set); err != nil {
+		return err
+	}
+	endpoints, done, err := a.sinks.endpoints(set)
+	if err != nil {
+		return err
+	}
+	if err := a.outbox.SetEndpoints(ctx, endpoints); err != nil {
+		return err
+	}
+	done()
+	return a.worker.Use(set)
+}
+
+func (a *App) openAdmin() (err error) {
+	if a.Admin == "off" {
+		return nil
+	}
+	a.admin, err = admin.Start(admin.Config{
+		Addr: a.Admin, Token: a.AdminToken, Metrics: a.registry, Log: a.Log, Checks: a.checks(),
+	})
+	return err
+}
+
+// AdminAddr is where the admin port listens, "" if it is off.
+func (a *App) AdminAddr() string {
+	if a.admin == nil {
+		return ""
+	}
+	return a.admin.Addr()
+}
+
+// NATSURL is where clients reach the NATS that the app uses.
+func (a *App) NATSURL() string { return a.conn.ConnectedUrl() }
+
+// Stop takes no more prompts, lets conversations finish for the drain timeout or until ctx ends, hands the rest back, and
+// closes everything. Calling it again is safe.
+func (a *App) Stop(ctx context.Context) error {
+	a.draining.Store(true)
+	if a.watch != nil {
+		a.watch.close()
+	}
+	if a.intake != nil {
+		a.Log.Info("draining", zap.Duration("timeout", a.DrainTimeout))
+		drain, cancel := context.WithTimeout(ctx, a.DrainTimeout)
+		a.intake.Stop(drain)
+		cancel()
+	}
+	a.stop()
+	return nil
+}
+
+// closeWait bounds what the deliveries under way may still take.
+const closeWait = 10 * time.Second
+
+func (a *App) stopAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	var errs []error
+	if a.watch != nil {
+		a.watch.close()
+	}
+	if a.intake != nil {
+		expired, expire := context.WithCancel(ctx)
+		expire()
+		a.intake.Stop(expired)
+	}
+	if a.outbox != nil {
+		errs = append(errs, a.outbox.Stop(ctx))
+	}
+	if a.sinks != nil {
+		a.sinks.close()
+	}
+	if a.admin != nil {
+		errs = append(errs, a.admin.Stop(ctx))
+	}
+	if a.conn != nil {
+		errs = append(errs, a.conn.FlushWithContext(ctx))
+		a.conn.Close()
+	}
+	if a.embedded != nil {
+		a.embedded.Stop()
+	}
+	if err := errors.Join(errs...); err != nil {
+		a.Log.Warn("not everything could be closed in time", zap.Error(err))
+	}
+	a.Log.Info("stopped")
+}
+
+func botNames(set *rules.Set) []string {
+	names := make([]string, 0, len(set.Bots()))
+	for _, b := range set.Bots() {
+		names = append(names, b.Name)
+	}
+	return names
+}
+
+// checks are the lines of /readyz.
+func (a *App) checks() []admin.Check {
+	return []admin.Check{
+		{Name: "nats", Ask: func(context.Context) (string, error) {
+			if !a.conn.IsConnected() {
+				return "", fmt.Errorf("not connected: %s", a.conn.Status())
+			}
+			return a.conn.ConnectedUrlRedacted(), nil
+		}},
+		{Name: "taking prompts", Ask: func(ctx context.Context) (string, error) {
+			if a.draining.Load() {
+				return "", errors.New("draining")
+			}
+			return a.intake.Progress(ctx)
+		}},
+		{Name: "rules", Ask: func(context.Context) (string, error) { return a.rulesRemark(), nil }},
+	}
+}

@@ -1,0 +1,218 @@
+package worker
+
+import (
+	"time"
+
+	"dgworker/rules"
+	"dgworker/worker/dgbot"
+)
+
+// maxRaw bounds the frame that rules see as event.raw, in bytes: a larger one is left out, and the outcome says that
+// something was cut.
+const maxRaw = 64 << 10
+
+// onEvent puts a frame that is not part of a stream to the rules.
+func (c *conversation) onEvent(f *dgbot.Frame, greeting bool) {
+	e := rules.Event{
+		Type: rules.EventType(f.Type), Tool: f.Tool, Status: f.Status,
+		Message: f.Message, Content: f.Content, AgentName: f.AgentName, Raw: c.raw(f.Raw),
+	}
+	if !f.Known {
+		e = rules.Event{Type: rules.Unknown, Raw: e.Raw}
+	}
+	if !greeting {
+		c.turn.note(e.Type, e.Tool, e.Status)
+	}
+	if e.Type == rules.HandoffOffered && !c.state.Offered && c.bot.OnHandoff == "wait" {
+		c.awaitPerson()
+	}
+	first := !c.state.shown
+	fired := c.put(e, nil)
+	switch {
+	case c.stop != nil:
+	case c.state.Session.Ordinal() > c.bot.MaxEvents:
+		c.endLocked(failed("the conversation had more than %d events (max_events)", c.bot.MaxEvents))
+	case first || fired || e.Type == rules.HandoffOffered:
+		c.journal()
+	case c.flush.at.IsZero():
+		c.flush.arm(time.Now().Add(flushAfter), c.onFlush)
+	}
+	if c.stop == nil && c.state.waiting(c.bot) && c.state.AgentLeft {
+		c.endLocked(&stop{ending: &Ending{Status: Handoff}})
+	}
+}
+
+func (c *conversation) raw(b []byte) map[string]any {
+	if len(b) > maxRaw {
+		c.state.Truncated = true
+		return nil
+	}
+	v, err := decodeNumbers(b)
+	if err != nil {
+		return nil
+	}
+	m, _ := v.(map[string]any)
+	return m
+}
+
+// awaitPerson begins the wait for a person, whose end is journaled so that whoever goes on keeps to it. The clock of the
+// turn rests meanwhile.
+func (c *conversation) awaitPerson() {
+	until := now().Add(c.bot.HandoffWait)
+	c.state.HandoffAt, c.pending.Handoff = until, &until
+	c.armLimit()
+}
+
+// put puts one event to the rules and keeps it; it says whether a rule fired. What fired goes out with the next journal.
+func (c *conversation) put(e rules.Event, r *rules.Response) bool {
+	e.At = now()
+	seen, decisions := c.state.Session.Put(c.ctx, c.set, c.w.Claims, e, r)
+	c.limitReplies(&seen)
+	c.w.Metrics.decided(e.Type, decisions)
+	c.state.see(seen)
+	c.pending.Seen = append(c.pending.Seen, seen)
+	for _, d := range seen.Decisions {
+		if d.Result == rules.Fired {
+			return true
+		}
+	}
+	return false
+}
+
+// limitReplies takes back the replies that can't be sent any more, and records why.
+func (c *conversation) limitReplies(seen *rules.Seen) {
+	room := c.bot.MaxTurns - c.state.planned()
+	for i := range seen.Decisions {
+		d := &seen.Decisions[i]
+		if d.Result != rules.Fired {
+			continue
+		}
+		kept := d.Actions[:0:0]
+		why := ""
+		for _, a := range d.Actions {
+			switch {
+			case a.Kind != rules.KindReply:
+			case c.state.Offered && c.bot.OnHandoff == "end":
+				why = "a person was offered, which ends the conversation"
+				continue
+			case room <= 0:
+				why = "the conversation has no turn left (max_turns)"
+				continue
+			default:
+				room--
+			}
+			kept = append(kept, a)
+		}
+		if d.Actions = kept; why != "" {
+			seen.Decisions = append(seen.Decisions, rules.Decision{Rule: d.Rule, Result: rules.TurnLimit, Reason: why})
+			d = &seen.Decisions[i]
+		}
+		if len(d.Actions) == 0 {
+			d.Result = rules.TurnLimit
+			d.Reason = why
+		}
+	}
+}
+
+// settle ends the turn: its last stream is the response, and the plan says what comes next.
+func (c *conversation) settle() {
+	c.quiet.disarm()
+	t := c.state.turn()
+	if c.turn.ended > 0 {
+		if c.put(rules.Event{Type: rules.FinalResponse}, c.state.response()) {
+			c.journal()
+		}
+	} else {
+		t.Settled = true
+	}
+	if c.stop != nil {
+		return
+	}
+	c.turn.ended, c.turn.offered, c.turn.awaiting = 0, false, true
+	st := c.state.plan(c.bot)
+	switch {
+	case st.move == finish:
+		c.endLocked(&stop{ending: &st.ending})
+	case c.lost: // the plan goes on with another socket
+	case st.move == send:
+		c.sayNext(st.message)
+	default:
+		c.armLimit()
+		c.quiet.arm(st.until, c.onQuiet)
+	}
+}
+
+// sayNext sends the next message on the socket that is open.
+func (c *conversation) sayNext(message string) {
+	mark := &Sent{Turn: len(c.state.Turns), Message: message, VisitorID: c.state.VisitorID}
+	if !c.record(&Record{Sent: mark}) {
+		return
+	}
+	c.turn = newTurn(c.bot.MaxTranscript)
+	c.state.send(mark)
+	if err := c.conn.Send(c.ctx, message); err != nil {
+		c.onCut(err)
+		return
+	}
+	c.armLimit()
+}
+
+// armSettle starts the quiet time that ends a turn, if nothing is open any more; whatever comes starts it anew.
+func (c *conversation) armSettle() {
+	switch {
+	case c.turn.settled() && c.bot.Settle <= 0:
+		c.settle()
+	case c.turn.settled():
+		c.quiet.arm(time.Now().Add(c.bot.Settle), c.onQuiet)
+	case c.turn.awaiting: // a person has the conversation until their deadline
+		c.quiet.arm(c.state.HandoffAt, c.onQuiet)
+	default:
+		c.quiet.disarm()
+	}
+}
+
+// onQuiet rings when nothing came for as long as was waited for.
+func (c *conversation) onQuiet() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.stop != nil || !c.quiet.due():
+	case c.turn.settled():
+		c.settle()
+	case c.turn.awaiting || c.state.waiting(c.bot):
+		c.endLocked(&stop{ending: &Ending{Status: Handoff}})
+	default:
+		c.endLocked(&stop{ending: interrupted(c.bot)})
+	}
+}
+
+func interrupted(bot *rules.Bot) *Ending {
+	return &Ending{Interrupted, "the turn was cut off after it had shown something, and nothing more came within " + bot.ResumeWait.String() + " (resume_wait)"}
+}
+
+// armLimit sets the time at which patience ends: of the turn, unless a person has the conversation, or of the whole.
+func (c *conversation) armLimit() {
+	at := c.overAt
+	if t := time.Now().Add(c.bot.TurnTimeout); t.Before(at) && !c.state.waiting(c.bot) && !c.turn.awaiting {
+		at = t
+	}
+	c.limit.arm(at, c.onLimit)
+}
+
+func (c *conversation) onLimit() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stop != nil || !c.limit.due() {
+		return
+	}
+	switch now := time.Now(); {
+	case !c.p.Deadline.IsZero() && !now.Before(c.p.Deadline):
+		c.endLocked(failed("the prompt's deadline passed while the conversation went on"))
+	case !now.Before(c.overAt) && c.state.waiting(c.bot):
+		c.endLocked(&stop{ending: &Ending{Status: Handoff}})
+	case !now.Before(c.overAt):
+		c.endLocked(failed("the conversation took more than %s (conversation_timeout)", c.bot.ConversationTimeout))
+	default:
+		c.endLocked(failed("the turn took more than %s (turn_timeout)", c.bot.TurnTimeout))
+	}
+}

@@ -1,0 +1,174 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dgworker/rules"
+)
+
+// reject ends a prompt that is not valid. It has an outcome like any other, and no conversation.
+func (c *conversation) reject(ctx context.Context, why error) error {
+	settled, err := c.w.Outcomes.Settled(ctx, c.p.ID)
+	switch {
+	case err != nil:
+		return err
+	case settled:
+		c.w.Metrics.duplicate(c.p.Bot)
+		return errSettled
+	}
+	// The journal is what finds out that an id was used before, so a rejected prompt has one too. Where one is there
+	// already, the outcome's own fence decides.
+	if err := c.append(&Record{Reject: why.Error()}); err != nil && !errors.Is(err, ErrFenced) {
+		return err
+	}
+	c.state.StartedAt = now()
+	return c.publish(Ending{Rejected, why.Error()})
+}
+
+// finish tells the rules that the conversation is over, sends on its way what they ask for, and publishes the outcome.
+func (c *conversation) finish(e Ending) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.StartedAt.IsZero() {
+		c.state.StartedAt = now()
+	}
+	if c.state.Ended == nil {
+		fired := c.put(rules.Event{Type: rules.ConversationEnded, Status: string(e.Status), Message: e.Reason}, nil)
+		// That a prompt is dead is journaled before its dead letter is written, so that nobody ends it otherwise.
+		if fired || e.Status.Dead() {
+			if err := c.append(&Record{}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := c.w.enqueue(c.ctx, c.p, c.state); err != nil {
+		return err
+	}
+	return c.publish(e)
+}
+
+func (c *conversation) publish(e Ending) error {
+	o := c.outcome(e)
+	err := c.w.Outcomes.Publish(c.ctx, o, c.p.ReplyTo)
+	if err != nil {
+		return err
+	}
+	c.w.Metrics.ended(o)
+	c.log.Info("conversation ended", zap.String("status", string(o.Status)), zap.String("reason", o.Reason),
+		zap.Int("turns", len(o.Turns)), zap.Int("events", c.state.Session.Ordinal()), zap.Int("fired", len(o.Fired)),
+		zap.Int("attempts", o.Attempts), zap.Duration("took", o.EndedAt.Sub(o.StartedAt.Time)))
+	return errSettled
+}
+
+// outcome is the state as it is published.
+func (c *conversation) outcome(e Ending) *Outcome {
+	s, conv := c.state, c.state.Session.Conversation()
+	o := &Outcome{
+		ID: c.p.ID, Bot: c.p.Bot, VisitorID: s.VisitorID, Status: e.Status, Reason: e.Reason,
+		Prompt: PromptRecord{
+			Content: c.p.Content, Messages: c.p.Messages, Data: c.p.Data, Headers: c.p.Headers, Lane: c.p.Lane,
+		},
+		Greeting: s.Greeting, Turns: s.Turns, Events: s.Loose, Tools: maps.Clone(conv.Tools),
+		Fired: []Fired{}, Suppressed: []Suppressed{}, Errors: []RuleError{}, Shadow: []Fired{},
+		Attempts: max(s.Attempt, 1), History: s.Failures, RetryOf: c.p.RetryOf,
+		RulesVersion: c.set.Version(), Worker: c.w.Name, Writer: c.w.writer(),
+		StartedAt: Time{Time: s.StartedAt}, EndedAt: Time{Time: now()}, Truncated: s.Truncated,
+	}
+	if e.Status == Rejected {
+		o.Attempts = 0
+	}
+	if len(s.Versions) > 1 {
+		o.Versions = s.Versions
+	}
+	if len(o.Prompt.Messages) == 1 {
+		o.Prompt.Messages = nil
+	}
+	if o.Turns == nil {
+		o.Turns = []Turn{}
+	}
+	for i := range s.Turns {
+		for _, seen := range s.Turns[i].Events {
+			o.decided(seen)
+		}
+		o.Response = pick(s.Turns[i].Settled || s.Turns[i].Response != "", s.Turns[i].Response, o.Response)
+	}
+	for _, seen := range s.Loose {
+		o.decided(seen)
+	}
+	if e.Status == Rejected {
+		o.Prompt.Payload = string(c.p.payload[:min(len(c.p.payload), 64<<10)])
+	}
+	return o
+}
+
+func pick[T any](cond bool, yes, no T) T {
+	if cond {
+		return yes
+	}
+	return no
+}
+
+// decided lists the decisions about one event.
+func (o *Outcome) decided(seen rules.Seen) {
+	for _, d := range seen.Decisions {
+		switch d.Result {
+		case rules.Fired:
+			o.Fired = append(o.Fired, fired(seen, d)...)
+		case rules.Shadow:
+			o.Shadow = append(o.Shadow, fired(seen, d)...)
+		case rules.Error:
+			o.Errors = append(o.Errors, RuleError{d.Rule, d.Reason, seen.Type, seen.N})
+		default:
+			o.Suppressed = append(o.Suppressed, Suppressed{d.Rule, d.Result, Time{Time: d.Until}, d.Reason, seen.Type, seen.N})
+		}
+	}
+}
+
+func fired(seen rules.Seen, d rules.Decision) []Fired {
+	out := make([]Fired, 0, len(d.Actions))
+	for _, a := range d.Actions {
+		out = append(out, Fired{Rule: d.Rule, Action: a.Kind, Endpoint: a.Endpoint, Subject: a.Subject, ID: a.ID, Event: seen.Type, N: seen.N})
+	}
+	return out
+}
+
+// dispose turns what Handle came to into what becomes of the message, and says so where somebody would ask.
+func (w *Worker) dispose(c *conversation, err error) Disposition {
+	var l later
+	switch {
+	case errors.Is(err, errSettled):
+		return Disposition{Verb: Ack}
+	case errors.As(err, &l):
+		return Disposition{Verb: Nak, After: l.after}
+	case errors.Is(err, ErrFenced):
+		w.Metrics.fenced.Inc()
+		c.log.Warn("overtaken: another worker holds this prompt; nothing more is done for it here")
+		return Disposition{Verb: Leave}
+	case c.ctx.Err() != nil:
+		c.giveBack()
+		return Disposition{Verb: Nak}
+	}
+	c.log.Error("prompt could not be handled: left for another try", zap.Error(err))
+	return Disposition{Verb: Nak, After: backoff(3)}
+}
+
+// giveBack journals, with a little time of its own, that this worker let go on purpose: that counts no attempt.
+func (c *conversation) giveBack() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.Last == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 2*time.Second)
+	defer cancel()
+	c.ctx = ctx
+	if err := c.append(&Record{Back: "the worker is stopping"}); err != nil {
+		c.log.Warn("prompt handed back without a word in its journal: it counts an attempt", zap.Error(err))
+	}
+	c.log.Info("prompt handed back", zap.Int("turns", len(c.state.Turns)))
+}

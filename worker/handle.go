@@ -1,0 +1,238 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"dgworker/rules"
+	"dgworker/worker/dgbot"
+)
+
+// Handle takes one prompt from its message to its outcome:
+//
+//	prompt -> conversation -> event -> rule -> action -> outcome
+//
+// and says what is to become of the message. When ctx ends the prompt is handed back; nothing that was done is lost.
+func (w *Worker) Handle(ctx context.Context, job *Job) Disposition {
+	gen := w.generation.Load()
+	p, err := w.accept(job, gen)
+	if !w.enter(p.ID) {
+		return Disposition{Verb: Leave}
+	}
+	defer w.leave(p.ID)
+	w.Metrics.began(p.Bot)
+	defer w.Metrics.left(p.Bot)
+	c := w.converse(ctx, p, gen)
+	if err == nil {
+		err = c.recall(ctx, job.Again)
+	} else {
+		err = c.reject(ctx, err)
+	}
+	for err == nil {
+		err = c.goOn()
+		if errors.Is(err, ErrFenced) && c.state.Last == 0 {
+			// Our first append found a journal: the prompt was held before, though its message didn't say so.
+			err = c.readBack(ctx)
+		}
+	}
+	return w.dispose(c, err)
+}
+
+// What a conversation's steps end in, besides ErrFenced and the end of the context. Each is a disposition.
+var (
+	errSettled = errors.New("the prompt has its outcome")
+	errLater   = errors.New("the prompt waits for its next attempt")
+)
+
+// later is errLater with the time to wait.
+type later struct{ after time.Duration }
+
+func (l later) Error() string        { return fmt.Sprintf("%v: in %s", errLater, l.after) }
+func (l later) Is(target error) bool { return target == errLater }
+
+// accept reads the prompt. Its error is an *InvalidError, and the prompt has an id and a bot all the same.
+func (w *Worker) accept(job *Job, gen *generation) (*Prompt, error) {
+	bot, known := gen.set.Bot(job.Bot)
+	if !known || job.NoSuchBot {
+		p, err := ParsePrompt(job, len(job.Payload)+1)
+		if err == nil {
+			err = invalid("no worker knows the bot %q, or the subject is not <prefix>.prompts.<bot> or <prefix>.prompts.<bot>.<lane>", job.Bot)
+		}
+		return p, err
+	}
+	p, err := ParsePrompt(job, bot.MaxContent)
+	switch {
+	case err != nil:
+	case len(p.Messages) > bot.MaxTurns:
+		err = invalid("the prompt has %d messages, and at most %d turns are allowed (max_turns of the bot)", len(p.Messages), bot.MaxTurns)
+	case p.ReplyTo != "" && (w.Reply == nil || !w.Reply(p.ReplyTo)):
+		err = invalid("reply_to %q is neither an inbox nor under a prefix that the operator allows (--reply-to-prefix)", p.ReplyTo)
+		p.ReplyTo = ""
+	}
+	return p, err
+}
+
+func (w *Worker) converse(ctx context.Context, p *Prompt, gen *generation) *conversation {
+	bot, known := gen.set.Bot(p.Bot)
+	if !known {
+		bot = &rules.Bot{Name: p.Bot}
+	}
+	c := &conversation{w: w, p: p, bot: bot, set: gen.set, line: gen.lines[p.Bot], ctx: ctx}
+	c.log = w.Log.With(zap.String("prompt", p.ID), zap.String("bot", p.Bot))
+	visitor := p.VisitorID
+	if visitor == "" {
+		visitor = newVisitorID()
+	}
+	c.state = NewState(p, visitor, gen.set, bot)
+	c.overAt = time.Now().Add(bot.ConversationTimeout)
+	if !p.Deadline.IsZero() && p.Deadline.Before(c.overAt) {
+		c.overAt = p.Deadline
+	}
+	return c
+}
+
+func newVisitorID() string { return uuid.NewString() }
+
+// goOn makes the next move of the plan and takes up what it came to.
+func (c *conversation) goOn() error {
+	st := c.state.plan(c.bot)
+	switch st.move {
+	case finish:
+		return c.finish(st.ending)
+	case resume:
+		if c.resumeBy.IsZero() {
+			c.resumeBy = st.until
+		}
+		st.until = c.resumeBy
+	}
+	if st.move == send || st.move == resend {
+		if err := c.mayBegin(); err != nil {
+			return err
+		}
+	}
+	conn, err := c.dial()
+	if err != nil {
+		return c.onDialError(st, err)
+	}
+	settled := c.state.settledTurns()
+	s := c.run(st, conn)
+	switch {
+	case s.ending != nil:
+		return c.finish(*s.ending)
+	case !errors.Is(s.err, errCut):
+		return s.err
+	case c.state.settledTurns() > settled:
+		return nil
+	}
+	return c.onCutShort(st, s.err)
+}
+
+// mayBegin refuses a visitor message after the prompt's deadline, and while the line to the bot is closed.
+func (c *conversation) mayBegin() error {
+	if d := c.p.Deadline; !d.IsZero() && !time.Now().Before(d) {
+		return c.finish(Ending{Failed, "the prompt's deadline passed before it could be sent"})
+	}
+	if d := c.line.Closed(); d > 0 {
+		return c.handBack("the line to the bot is closed", d)
+	}
+	return nil
+}
+
+func (c *conversation) dial() (*dgbot.Conn, error) {
+	var conn *dgbot.Conn
+	var err error
+	<-aside(func() { conn, err = c.line.dial(c.ctx, c.state.VisitorID) })
+	return conn, err
+}
+
+// onDialError decides what a bot that can't be reached means for this step.
+func (c *conversation) onDialError(st step, err error) error {
+	if c.ctx.Err() != nil {
+		return context.Cause(c.ctx)
+	}
+	var refused *dgbot.RefusedError
+	isRefused := errors.As(err, &refused)
+	switch {
+	case isRefused && !refused.Temporary():
+		return c.finish(Ending{Failed, err.Error()})
+	case st.move == resume || st.move == await:
+		return c.waitForBot(st)
+	case c.line.Closed() > 0 && !(isRefused && refused.Status == 429):
+		return c.handBack("the line to the bot is closed", c.line.Closed())
+	}
+	after := time.Duration(0)
+	if isRefused {
+		after = refused.RetryAfter
+	}
+	return c.fail(err, after)
+}
+
+// waitForBot waits a little before the socket of a turn that was cut off, or of a person, is opened again.
+func (c *conversation) waitForBot(st step) error {
+	if !time.Now().Before(st.until) {
+		return c.finish(*c.unheard())
+	}
+	pause := min(time.Second+rand.N(time.Second), time.Until(st.until))
+	return sleep(c.ctx, pause, nil)
+}
+
+// onCutShort takes a socket that was lost before its turn was over.
+func (c *conversation) onCutShort(st step, err error) error {
+	next := c.state.plan(c.bot)
+	if next.move == send || next.move == resend {
+		return c.fail(err, 0)
+	}
+	if st.move == resume && next.move == resume {
+		next.until = st.until
+	}
+	return c.waitForBot(next)
+}
+
+// unheard is the ending of a conversation whose bot said nothing more for as long as was waited.
+func (c *conversation) unheard() *Ending {
+	if c.state.Offered {
+		return &Ending{Status: Handoff}
+	}
+	return interrupted(c.bot)
+}
+
+// backoff is the pause before attempt n+1: 1 s, doubled each time up to a minute, ±20 %.
+func backoff(n int) time.Duration {
+	d := min(time.Second<<min(n-1, 10), time.Minute)
+	return d*4/5 + rand.N(d*2/5)
+}
+
+// fail counts the attempt and either gives up or leaves the prompt for later.
+func (c *conversation) fail(err error, after time.Duration) error {
+	f := &Failure{Attempt: c.state.Attempt, At: now(), Reason: err.Error()}
+	if f.Attempt == 0 {
+		f.Attempt = 1
+	}
+	if len(c.state.Failures)+1 >= c.bot.MaxAttempts {
+		c.state.Failures = append(c.state.Failures, *f)
+		return c.finish(Ending{Failed, fmt.Sprintf("attempt %d of %d: %v", f.Attempt, c.bot.MaxAttempts, err)})
+	}
+	after = max(after, backoff(f.Attempt))
+	f.NotBefore = now().Add(after)
+	c.log.Warn("attempt failed", zap.Int("attempt", f.Attempt), zap.Error(err), zap.Duration("again_in", after))
+	if err := c.append(&Record{Failed: f}); err != nil {
+		return err
+	}
+	return later{after}
+}
+
+// handBack leaves the prompt for later, or for another worker, which counts no attempt.
+func (c *conversation) handBack(why string, after time.Duration) error {
+	if c.state.Last > 0 {
+		if err := c.append(&Record{Back: why}); err != nil {
+			return err
+		}
+	}
+	return later{after}
+}

@@ -1,0 +1,96 @@
+package worker
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// Job is one prompt's message as it was taken from the queue.
+type Job struct {
+	Bot        string
+	Lane       string // the lane's name if the prompt came on a lane subject, else ""
+	Payload    []byte
+	Headers    map[string][]string
+	Arrived    time.Time // when NATS stored the prompt first
+	PositionID string    // an id made of the message's place and time in its stream: the same on every redelivery
+	Again      bool      // delivered before: its journal is read first
+	NoSuchBot  bool      // no worker knows its bot, or its subject has too many tokens: to be rejected
+}
+
+// Disposition is what is to become of a job's message once Handle has returned.
+type Disposition struct {
+	Verb  Verb
+	After time.Duration // with Nak: not before
+}
+
+// Verb is the kind of a Disposition.
+type Verb int
+
+// The verbs.
+const (
+	Ack   Verb = iota // the prompt has its outcome: remove it
+	Nak               // bring it again, to any worker, after Disposition.After
+	Leave             // say nothing: somebody else holds this prompt, or this worker already does
+)
+
+// ErrFenced says that another writer appended first: this worker was overtaken and must do nothing more for the prompt.
+var ErrFenced = errors.New("overtaken by another worker")
+
+func (j *Job) header(name string) string {
+	if v := j.Headers[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+func (j *Job) fallbackID() string {
+	if id := j.header(HeaderID); id != "" && len(id) <= maxID {
+		return id
+	}
+	return j.PositionID
+}
+
+func (j *Job) firstHeaders() map[string]string {
+	first := make(map[string]string, len(j.Headers))
+	for name := range j.Headers {
+		first[name] = j.header(name)
+	}
+	return first
+}
+
+// decodeNumbers decodes JSON for expressions: whole numbers become int, because an order number must not turn into
+// 1.234567e+06 where a template prints it.
+func decodeNumbers(b []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	return plainNumbers(v), nil
+}
+
+func plainNumbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return int(n)
+		}
+		f, err := v.Float64()
+		if err != nil {
+			return v.String() // beyond float64: what it says is all that can be kept
+		}
+		return f
+	case []any:
+		for i := range v {
+			v[i] = plainNumbers(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = plainNumbers(v[k])
+		}
+	}
+	return v
+}

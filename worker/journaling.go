@@ -1,0 +1,92 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"dgworker/rules"
+	"dgworker/sinks"
+)
+
+// journal stores what is pending and sends on its way what fired. The caller holds mu.
+func (c *conversation) journal() {
+	if c.record(&Record{}) {
+		c.enqueue()
+	}
+}
+
+// record stores r together with what is pending; if that fails the run is over. The caller holds mu.
+func (c *conversation) record(r *Record) bool {
+	if err := c.append(r); err != nil {
+		c.endLocked(&stop{err: err})
+		return false
+	}
+	return true
+}
+
+// append stores r behind what is pending. It is the only place that writes the journal of a live conversation.
+func (c *conversation) append(r *Record) error {
+	c.flush.disarm()
+	r.At, r.Writer, r.Rules = now(), c.w.writer(), c.set.Version()
+	r.Said, r.Seen, r.Handoff = c.pending.Said, c.pending.Seen, c.pending.Handoff
+	asked := time.Now()
+	seq, err := c.w.Journal.Append(c.ctx, c.p.ID, c.state.Last, r)
+	if err != nil {
+		return err
+	}
+	c.pending = Record{}
+	c.state.stored(r, seq)
+	if time.Since(asked) > c.w.Lease {
+		// Paused between the question and the answer, perhaps for long enough to have been overtaken: nothing may go out
+		// on the strength of this append before the journal has been asked again.
+		return c.confirm()
+	}
+	return nil
+}
+
+// confirm finds out by another append whether this worker still is the one that writes.
+func (c *conversation) confirm() error {
+	r := &Record{At: now(), Writer: c.w.writer(), Rules: c.set.Version()}
+	seq, err := c.w.Journal.Append(c.ctx, c.p.ID, c.state.Last, r)
+	if err == nil {
+		c.state.stored(r, seq)
+	}
+	return err
+}
+
+// onFlush rings when an event has waited long enough for a record that it could have ridden on.
+func (c *conversation) onFlush() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stop == nil && c.flush.due() && len(c.pending.Seen) > 0 {
+		c.journal()
+	}
+}
+
+// enqueue hands the actions that are journaled and not yet handed over to the outbox. The enqueue is guarded there, so
+// doing it again after a crash stores nothing twice.
+func (c *conversation) enqueue() {
+	if err := c.w.enqueue(c.ctx, c.p, c.state); err != nil {
+		c.endLocked(&stop{err: err})
+	}
+}
+
+func (w *Worker) enqueue(ctx context.Context, p *Prompt, s *State) error {
+	for len(s.actions) > 0 {
+		a := s.actions[0]
+		if err := w.Outbox.Enqueue(ctx, delivery(p, a, s.asked[a.ID])); err != nil {
+			return err
+		}
+		s.actions = s.actions[1:]
+		delete(s.asked, a.ID)
+	}
+	return nil
+}
+
+// delivery is an action as the outbox carries it.
+func delivery(p *Prompt, a rules.Action, by asked) sinks.Delivery {
+	return sinks.Delivery{
+		ID: a.ID, Endpoint: a.Endpoint, Rule: a.Rule, Prompt: p.ID, Bot: p.Bot, Event: string(by.event), CreatedAt: by.at,
+		Method: a.Method, Path: a.Path, Query: a.Query, Subject: a.Subject, Headers: a.Headers, Body: a.Body,
+	}
+}

@@ -1,0 +1,58 @@
+package queue
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// progress is a message that a worker holds.
+type progress interface{ InProgress() error }
+
+// heartbeat tells NATS every third of AckWait that the messages held here are being worked on: one loop for all of them.
+type heartbeat struct {
+	every time.Duration
+	mu    sync.Mutex
+	held  map[progress]struct{}
+}
+
+func newHeartbeat(ackWait time.Duration) *heartbeat {
+	return &heartbeat{every: ackWait / 3, held: map[progress]struct{}{}}
+}
+
+// hold keeps m alive until release.
+func (h *heartbeat) hold(m progress) (release func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held[m] = struct{}{}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.held, m)
+	}
+}
+
+func (h *heartbeat) run(ctx context.Context) {
+	t := time.NewTicker(h.every)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			h.beat()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (h *heartbeat) beat() {
+	h.mu.Lock()
+	held := make([]progress, 0, len(h.held))
+	for m := range h.held {
+		held = append(held, m)
+	}
+	h.mu.Unlock()
+	for _, m := range held {
+		_ = m.InProgress() // a message that was settled meanwhile needs none; a lost one is redelivered
+	}
+}

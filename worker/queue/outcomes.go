@@ -1,0 +1,126 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"dgworker/rules"
+	"dgworker/worker"
+)
+
+// headerWriter tells an outcome that was stored unheard from a rival's.
+const headerWriter = "Dgworker-Writer"
+
+// Outcomes keeps the one final record of every prompt.
+type Outcomes struct {
+	publisher
+	names  Names
+	stream jetstream.Stream
+	conn   *nats.Conn
+}
+
+// Publish stores o, expecting that its prompt has no outcome under any bot and status, and sends a copy to replyTo.
+//
+// A dead letter is stored before its outcome, because nobody looks at a prompt again that has one. The journal has
+// settled by then that the prompt ends so, whoever publishes it.
+func (s *Outcomes) Publish(ctx context.Context, o *worker.Outcome, replyTo string) error {
+	data, err := s.encode(o)
+	if err != nil {
+		return err
+	}
+	if o.Status.Dead() {
+		if err := s.bury(ctx, o, data); err != nil {
+			return err
+		}
+	}
+	msg := &nats.Msg{Subject: s.names.Outcome(o.Bot, string(o.Status), o.ID), Data: data, Header: header(o)}
+	anyStatus := s.names.Outcome("*", "*", o.ID)
+	_, err = s.store(ctx, msg, jetstream.WithExpectLastSequenceForSubject(0, anyStatus), s.mine(anyStatus, o.Writer))
+	if err != nil {
+		return err
+	}
+	s.reply(replyTo, msg)
+	return nil
+}
+
+// bury copies the outcome to the dead letters. One that is there already stays: it is this prompt's.
+func (s *Outcomes) bury(ctx context.Context, o *worker.Outcome, data []byte) error {
+	msg := &nats.Msg{Subject: s.names.DeadPrompt(o.Bot, o.ID), Data: data, Header: header(o)}
+	there := func(context.Context) (uint64, bool, bool, error) { return 0, true, true, nil }
+	_, err := s.store(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0), there)
+	return err
+}
+
+func (s *Outcomes) mine(subject, writer string) func(context.Context) (uint64, bool, bool, error) {
+	return func(ctx context.Context) (uint64, bool, bool, error) {
+		msg, err := s.stream.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return 0, false, false, nil
+		}
+		if err != nil {
+			return 0, false, false, err
+		}
+		return msg.Sequence, true, msg.Header.Get(headerWriter) == writer, nil
+	}
+}
+
+func (s *Outcomes) reply(to string, msg *nats.Msg) {
+	if to == "" {
+		return
+	}
+	if err := s.conn.PublishMsg(&nats.Msg{Subject: to, Data: msg.Data, Header: msg.Header}); err != nil {
+		s.log.Warn("outcome could not be sent to reply_to", zap.String("subject", to), zap.Error(err))
+	}
+}
+
+// Settled says whether prompt has an outcome.
+func (s *Outcomes) Settled(ctx context.Context, prompt string) (bool, error) {
+	_, err := s.stream.GetLastMsgForSubject(ctx, s.names.Outcome("*", "*", prompt))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the outcome of prompt %q: %w", prompt, err)
+	}
+	return true, nil
+}
+
+// encode writes o as JSON, made smaller step by step until NATS takes it.
+func (s *Outcomes) encode(o *worker.Outcome) ([]byte, error) {
+	room := int(s.conn.MaxPayload()) - headerRoom
+	for level := 0; ; level++ {
+		data, err := json.Marshal(o)
+		if err != nil {
+			return nil, fmt.Errorf("encode outcome: %w", err)
+		}
+		if len(data) <= room {
+			return data, nil
+		}
+		if !o.Shrink(level, room) {
+			return nil, fmt.Errorf("encode outcome: %d bytes are more than NATS takes: %w", len(data), worker.ErrTooLarge)
+		}
+	}
+}
+
+// headerRoom is what the headers of an outcome may take of NATS's max_payload.
+const headerRoom = 8 << 10
+
+// header returns the CloudEvents 1.0 binary-mode headers of an outcome.
+func header(o *worker.Outcome) nats.Header {
+	return nats.Header{
+		"ce-specversion": {"1.0"},
+		"ce-id":          {rules.EncodeToken(o.ID)},
+		"ce-source":      {"/dgworker/bots/" + o.Bot},
+		"ce-type":        {"dgworker.outcome." + string(o.Status)},
+		"ce-time":        {o.EndedAt.UTC().Format(rules.TimeFormat)},
+		"ce-subject":     {rules.EncodeToken(o.ID)},
+		"Content-Type":   {"application/json"},
+		headerWriter:     {o.Writer},
+	}
+}

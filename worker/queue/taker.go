@@ -1,0 +1,129 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+// taker takes messages of one consumer, each into a slot of its own.
+type taker struct {
+	stream jetstream.Stream
+	config jetstream.ConsumerConfig
+	slots  *Slots
+	admit  func(context.Context) (release func(), err error) // waits until the bot may have another conversation
+	handle func(jetstream.Msg)                               // runs on a goroutine of its own
+	log    *zap.Logger
+	wg     *sync.WaitGroup // of the handlers
+
+	consumer jetstream.Consumer
+	iter     jetstream.MessagesContext
+}
+
+// Pauses of a taker. They bound how often it asks, not how soon it hears.
+const (
+	afterTrouble = time.Second           // before a consumer is opened again
+	afterNothing = 50 * time.Millisecond // before a bot that had nothing asks for a slot that others want
+)
+
+// run takes messages until ctx ends.
+func (t *taker) run(ctx context.Context) {
+	defer t.close()
+	for ctx.Err() == nil {
+		if err := t.takeOne(ctx); err != nil && ctx.Err() == nil {
+			t.log.Warn("no prompt could be taken: trying again", zap.String("consumer", t.config.Durable), zap.Error(err))
+			t.close()
+			_ = wait(ctx, afterTrouble)
+		}
+	}
+}
+
+// takeOne waits for the bot, then for a slot, then for a message, in that order: what is held is never waited with.
+func (t *taker) takeOne(ctx context.Context) error {
+	release, err := t.admit(ctx)
+	if err != nil {
+		return err
+	}
+	slot, err := t.slots.Acquire(ctx)
+	if err != nil {
+		release()
+		return err
+	}
+	msg, err := t.next(ctx, slot)
+	if err != nil || msg == nil {
+		slot.Release()
+		release()
+		if err == nil {
+			err = wait(ctx, afterNothing)
+		}
+		return err
+	}
+	if ctx.Err() != nil { // stopped while it was on its way
+		slot.Release()
+		release()
+		return msg.Nak()
+	}
+	slot.Use()
+	t.wg.Go(func() {
+		defer release()
+		defer slot.Release()
+		t.handle(msg)
+	})
+	return nil
+}
+
+// next waits for a message for as long as nobody else wants the slot; nil means that there was none.
+func (t *taker) next(ctx context.Context, slot *Slot) (jetstream.Msg, error) {
+	if t.iter == nil {
+		if err := t.open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	iter := t.iter
+	if !slot.Wait(iter.Drain) {
+		return t.look()
+	}
+	defer context.AfterFunc(ctx, iter.Drain)()
+	// Drain gives back the pull and lets through what NATS had sent already: no message is left behind.
+	msg, err := iter.Next()
+	if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+		t.iter = nil
+		return nil, nil
+	}
+	return msg, err
+}
+
+// look asks for a message without waiting for one, because somebody else wants the slot.
+func (t *taker) look() (jetstream.Msg, error) {
+	batch, err := t.consumer.FetchNoWait(1)
+	if err != nil {
+		return nil, err
+	}
+	if msg, ok := <-batch.Messages(); ok {
+		return msg, nil
+	}
+	return nil, batch.Error()
+}
+
+// open creates the consumer if it is missing. It is never deleted by a worker.
+func (t *taker) open(ctx context.Context) error {
+	var err error
+	t.consumer, err = t.stream.CreateOrUpdateConsumer(ctx, t.config)
+	if err != nil {
+		return fmt.Errorf("open consumer %s: %w", t.config.Durable, err)
+	}
+	t.iter, err = t.consumer.Messages(jetstream.PullMaxMessages(1))
+	return err
+}
+
+func (t *taker) close() {
+	if t.iter != nil {
+		t.iter.Stop()
+		t.iter = nil
+	}
+}

@@ -1,0 +1,70 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// recall makes sure that the prompt is this worker's to run, and takes up what was journaled before.
+//
+// A prompt that was never delivered before has no journal in all likelihood: its first append, which expects none, is
+// the question and the claim in one. Only when that is refused, or the message says that it came before, is the journal
+// read.
+func (c *conversation) recall(ctx context.Context, again bool) error {
+	if !again {
+		return nil
+	}
+	return c.readBack(ctx)
+}
+
+// readBack folds the journal into the state, sends on its way what fired, and begins another attempt.
+func (c *conversation) readBack(ctx context.Context) error {
+	settled, err := c.w.Outcomes.Settled(ctx, c.p.ID)
+	if err != nil {
+		return err
+	}
+	if settled {
+		c.w.Metrics.duplicate(c.p.Bot)
+		c.log.Info("prompt has its outcome already: not run again")
+		return errSettled
+	}
+	c.state = NewState(c.p, c.state.VisitorID, c.set, c.bot)
+	if err := c.w.Journal.Read(ctx, c.p.ID, c.state.Apply); err != nil {
+		return err
+	}
+	if err := c.w.enqueue(ctx, c.p, c.state); err != nil {
+		return err
+	}
+	return c.beginAgain()
+}
+
+// beginAgain counts the attempt of a worker that ended without a word, and claims the prompt with the next one.
+func (c *conversation) beginAgain() error {
+	s := c.state
+	if s.Ended != nil {
+		return nil
+	}
+	begun := &Begun{Attempt: max(s.Attempt, 1)}
+	switch {
+	case s.Last == 0:
+	case s.open:
+		begun.Lost = &Failure{Attempt: s.Attempt, At: now(), Reason: "the worker ended without a word, or was overtaken"}
+		begun.Attempt++
+	case len(s.Failures) > 0 && s.Failures[len(s.Failures)-1].Attempt == s.Attempt:
+		if wait := time.Until(s.Failures[len(s.Failures)-1].NotBefore); wait > time.Second/10 {
+			return later{wait}
+		}
+		begun.Attempt++
+	}
+	if err := c.append(&Record{Begun: begun}); err != nil {
+		return err
+	}
+	c.log.Info("prompt taken up again", zap.Int("attempt", begun.Attempt), zap.Int("turns", len(s.Turns)))
+	if n := len(s.Failures); n >= c.bot.MaxAttempts {
+		return c.finish(Ending{Failed, fmt.Sprintf("attempt %d of %d: %s", n, c.bot.MaxAttempts, s.Failures[n-1].Reason)})
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dgworker/rules"
+	"dgworker/sinks"
+)
+
+// Journal keeps one subject per prompt.
+type Journal interface {
+	// Append stores r if the prompt's last record is at sequence last (0: if it has none), and returns its sequence. It
+	// tries until it knows the answer or ctx ends; ErrFenced means that somebody else has written.
+	Append(ctx context.Context, prompt string, last uint64, r *Record) (seq uint64, err error)
+	// Read calls apply with each record of the prompt in order.
+	Read(ctx context.Context, prompt string, apply func(r *Record, seq uint64)) error
+}
+
+// Outcomes keeps what every prompt ended in.
+type Outcomes interface {
+	// Publish stores o unless the prompt has an outcome already, which is ErrFenced. An outcome that is dead is copied
+	// to the dead letters, and one with a reply_to is sent there too.
+	Publish(ctx context.Context, o *Outcome, replyTo string) error
+	// Settled says whether the prompt has an outcome, and completes what its publisher may have left undone.
+	Settled(ctx context.Context, prompt string) (bool, error)
+}
+
+// Outbox takes actions that are to be delivered, each id once.
+type Outbox interface {
+	Enqueue(ctx context.Context, d sinks.Delivery) error
+}
+
+// Config of a Worker. Journal, Outcomes, Outbox and Rules are required.
+type Config struct {
+	Name     string // how outcomes and records name this worker; defaults to host-pid
+	Journal  Journal
+	Outcomes Outcomes
+	Outbox   Outbox
+	Claims   rules.Claims
+	Lease    time.Duration             // how long after an append its writer may still act on it; defaults to 5s, half of AckWait
+	Dials    int                       // sockets that are opened at once; defaults to 64
+	Reply    func(subject string) bool // which reply_to subjects are allowed; nil allows none
+	Log      *zap.Logger
+	Metrics  *Metrics
+}
+
+// Worker holds conversations. Its methods are safe for concurrent use.
+type Worker struct {
+	Config
+	generation atomic.Pointer[generation]
+	nonce      atomic.Uint64
+
+	mu   sync.Mutex
+	open map[string]bool // ids of the prompts held here
+}
+
+// generation is one rule set with what hangs on its bots. A conversation keeps the one it began with.
+type generation struct {
+	set   *rules.Set
+	lines map[string]*Line
+}
+
+// New returns a Worker that decides by set.
+func New(c Config, set *rules.Set) (*Worker, error) {
+	if c.Journal == nil || c.Outcomes == nil || c.Outbox == nil {
+		return nil, fmt.Errorf("make worker: journal, outcomes and outbox are required")
+	}
+	if c.Name == "" {
+		host, _ := os.Hostname()
+		c.Name = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics(nil)
+	}
+	c.Lease = withDefault(c.Lease, 5*time.Second)
+	c.Dials = withDefault(c.Dials, 64)
+	w := &Worker{Config: c, open: map[string]bool{}}
+	return w, w.Use(set)
+}
+
+func withDefault[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// Use makes set the rules of every conversation that begins from now on. A bot whose entry is unchanged keeps its
+// breaker and its count of conversations.
+func (w *Worker) Use(set *rules.Set) error {
+	old := w.generation.Load()
+	next := &generation{set: set, lines: map[string]*Line{}}
+	for _, b := range set.Bots() {
+		if old != nil && old.lines[b.Name] != nil && *old.lines[b.Name].bot == *b {
+			next.lines[b.Name] = old.lines[b.Name]
+			continue
+		}
+		line, err := newLine(b, w.Dials, w.Log, w.Metrics)
+		if err != nil {
+			return fmt.Errorf("use bot %s: %w", b.Name, err)
+		}
+		next.lines[b.Name] = line
+	}
+	w.generation.Store(next)
+	return nil
+}
+
+// Line returns the line to a bot by the rules in use, or nil if they don't have it.
+func (w *Worker) Line(bot string) *Line { return w.generation.Load().lines[bot] }
+
+// Rules returns the rule set in use.
+func (w *Worker) Rules() *rules.Set { return w.generation.Load().set }
+
+// enter notes that this process holds the prompt; false means that it already does.
+func (w *Worker) enter(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open[id] {
+		return false
+	}
+	w.open[id] = true
+	return true
+}
+
+func (w *Worker) leave(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.open, id)
+}
+
+// writer signs a record so that no other record has the same signature.
+func (w *Worker) writer() string {
+	return fmt.Sprintf("%s/%d", w.Name, w.nonce.Add(1))
+}
