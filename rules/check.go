@@ -166,7 +166,7 @@ func (c *checker) available(at ast.Node, field string) {
 	for i, t := range c.on {
 		on[i] = string(t)
 	}
-	c.wrong(at, "", "event.%s is not there on %s: only %s has it", field, strings.Join(on, ", "), strings.Join(names, " and "))
+	c.wrong(at, "", "event.%s is not there on %s: only on %s", field, strings.Join(on, ", "), strings.Join(names, " and "))
 }
 
 // call checks the call of a function by its name; it reports false for the call of a method.

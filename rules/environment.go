@@ -9,6 +9,8 @@ import (
 var (
 	// variable is ${NAME} or ${NAME:default}; the default has no closing brace.
 	variable = regexp.MustCompile(`\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}|\$\{`)
+	// variableAlone is a setting that is nothing but a variable: showing it gives nothing away.
+	variableAlone = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}$`)
 	// named is what looks like a variable where none can stand.
 	named = regexp.MustCompile(`(^|[^$])\$\{[A-Za-z_][A-Za-z0-9_]*(:[^}]*)?\}`)
 )

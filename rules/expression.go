@@ -104,11 +104,10 @@ func options(want reflect.Kind) []expr.Option {
 func faultOf(err error, source string) *fault {
 	var located *file.Error
 	if !errors.As(err, &located) {
-		message := err.Error()
-		if message == "expected bool, but got "+strings.TrimPrefix(message, "expected bool, but got ") {
-			message = "this is true or false, but the expression is a " + plainType(strings.TrimPrefix(message, "expected bool, but got "))
+		if got, ok := strings.CutPrefix(err.Error(), "expected bool, but got "); ok {
+			return &fault{message: "a condition is true or false, and this is " + plainType(got)}
 		}
-		return &fault{message: message}
+		return &fault{message: err.Error()}
 	}
 	f := &fault{index: min(located.From, utf8.RuneCountInString(source)), message: plainMessage(located.Message)}
 	if name, ok := strings.CutPrefix(located.Message, "unknown name "); ok {
@@ -130,11 +129,13 @@ func plainMessage(s string) string {
 func plainType(s string) string {
 	switch s = plainMessage(s); s {
 	case "int", "float64":
-		return "number"
+		return "a number"
 	case "string":
 		return "text"
+	case "any value", "nil":
+		return s
 	}
-	return s
+	return "a " + s
 }
 
 // machine is a virtual machine with its meter, reused: making one costs more than most expressions.

@@ -83,8 +83,8 @@ func (p *parser) list(e entry) ([]entry, bool) {
 	all := make([]entry, len(seq.Values))
 	for i, v := range seq.Values {
 		all[i] = entry{key: e.key, at: p.place(v), value: v}
-		if v == nil || v.Type() == ast.NullType {
-			all[i].at = p.place(seq)
+		if isEmpty(v) && i < len(seq.Entries) {
+			all[i].at = p.tokenPlace(seq.Entries[i].Start)
 		}
 	}
 	return all, true
@@ -174,19 +174,13 @@ func kindOf(n ast.Node) string {
 	return "something else"
 }
 
-// oddNode is the hint for YAML that people rarely mean: {{ … }} alone is a map in a map, and ! & * start something.
+// oddNode is the hint for YAML that people rarely mean: an unquoted ! & or * at the start of a value.
 func (p *parser) oddNode(n ast.Node) string {
-	switch v := n.(type) {
+	switch n.(type) {
 	case *ast.TagNode:
 		return p.quoteLine(n)
 	case *ast.AnchorNode, *ast.AliasNode:
 		return p.quoteLine(n) + " (anchors and aliases are not supported)"
-	case *ast.MappingNode:
-		if v.IsFlowStyle && len(v.Values) == 1 {
-			if line := p.src.line(p.place(n).line); strings.Contains(string(line), "{{") {
-				return p.quoteLine(n)
-			}
-		}
 	}
 	return ""
 }

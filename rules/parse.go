@@ -3,7 +3,6 @@ package rules
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -41,7 +40,7 @@ func Parse(files []File, lookup func(name string) (string, bool)) (*Set, error) 
 	}
 	p.sections(documents)
 	if len(p.problems) > 0 {
-		return nil, p.problems.sorted(files)
+		return nil, p.finished()
 	}
 	p.set.index = newIndex(p.set.rules)
 	return p.set, nil
@@ -54,7 +53,9 @@ type parser struct {
 	settings  bool // in bots or webhooks, where ${NAME} reads the environment
 	set       *Set
 	ruleNames map[string]string // name -> where
+	anyType   bool              // the rule's `on` is missing or wrong: what depends on it can't be judged
 	problems  Problems
+	sources   []*source // of problems, one each
 }
 
 // document is a file's YAML with its text.
@@ -66,8 +67,17 @@ type document struct {
 func (p *parser) problem(at position, hint, format string, args ...any) {
 	p.problems = append(p.problems, Problem{
 		File: p.src.name, Line: at.line, Column: at.column,
-		Message: fmt.Sprintf(format, args...), Hint: hint, Source: p.src.masked(at.line),
+		Message: fmt.Sprintf(format, args...), Hint: hint,
 	})
+	p.sources = append(p.sources, p.src)
+}
+
+// finished returns the problems with the lines they are on. These are taken last, when it is known where secrets stand.
+func (p *parser) finished() Problems {
+	for i := range p.problems {
+		p.problems[i].Source = p.sources[i].masked(p.problems[i].Line)
+	}
+	return p.problems.sorted(p.set.files)
 }
 
 // read parses the YAML of one file. It reports false where there is nothing to go on with.
@@ -139,6 +149,7 @@ func tooDeep(tokens token.Tokens, src *source) (position, bool) {
 // syntax reports the one mistake that YAML itself found, and what people most likely meant.
 func (p *parser) syntax(err error) {
 	at, message := position{1, 1}, err.Error()
+	p.src.unread = true
 	var syntax *yaml.SyntaxError
 	if errors.As(err, &syntax) {
 		message = "this is not YAML: " + syntax.GetMessage()
@@ -190,60 +201,4 @@ func (p *parser) inSettings(read func()) {
 	p.settings = true
 	defer func() { p.settings = false }()
 	read()
-}
-
-var keyValue = regexp.MustCompile(`^([\s-]*[{,]?\s*"?([A-Za-z_]+)"?:\s+)(\S.*)$`)
-
-// accident looks at the line of a syntax error (or the one before it, where YAML noticed late) for what YAML does to
-// people: {{ without quotes, ? : and ": " in an expression, a quoted string that goes on after its quote.
-func (p *parser) accident(at position) (position, string, string) {
-	for n := at.line; n >= max(1, at.line-1); n-- {
-		m := keyValue.FindStringSubmatch(string(p.src.line(n)))
-		if m == nil {
-			continue
-		}
-		key, value := m[2], strings.TrimSpace(m[3])
-		why := accidentIn(value)
-		if why == "" {
-			continue
-		}
-		where := position{n, len([]rune(m[1])) + 1}
-		hint := "quote this: " + key + ": " + quote(value)
-		if strings.Contains(strings.ToLower(key), "secret") || key == "key" {
-			hint = "quote this"
-		}
-		return where, why, hint
-	}
-	return at, "", ""
-}
-
-// accidentIn says why YAML doesn't read value as text; "" where it isn't one of the usual accidents.
-func accidentIn(value string) string {
-	first := value[0]
-	switch {
-	case strings.HasPrefix(value, "{{"):
-		return "YAML reads {{ as the start of a map"
-	case first != '"' && first != '\'' && strings.Contains(value, "{{"):
-		return "YAML reads {{ here as the start of a map"
-	case strings.HasPrefix(value, "${") || first == '{' && strings.Contains(value, "${"):
-		return "YAML reads { here as the start of a map"
-	case first == '"' || first == '\'':
-		if end := strings.IndexByte(value[1:], first); end >= 0 {
-			if rest := strings.TrimSpace(value[end+2:]); rest != "" && rest[0] != '#' && rest[0] != ',' && rest[0] != '}' && rest[0] != first {
-				return "YAML ends the text at the second quote, and there is more"
-			}
-		}
-	case strings.Contains(value, " ? ") && strings.Contains(value, ": "):
-		return "YAML reads `: ` as a key and its value, also in an expression with ? :"
-	case strings.Contains(value, ": ") && first != '{' && first != '[':
-		return "YAML reads `: ` as a key and its value"
-	case strings.ContainsRune("@`%", rune(first)):
-		return fmt.Sprintf("YAML reads %c at the start as something of its own", first)
-	}
-	return ""
-}
-
-// quote writes s as a single-quoted YAML scalar.
-func quote(s string) string {
-	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 }

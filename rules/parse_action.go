@@ -314,7 +314,7 @@ func (p *parser) reply(e entry, r *Rule) *template {
 	if !ok {
 		return nil
 	}
-	if slices.Contains(r.On, ConversationEnded) && len(r.On) < len(eventTypes) {
+	if slices.Contains(r.On, ConversationEnded) && !p.anyType {
 		p.problem(e.at, "", "there is no reply on conversation_ended: the conversation is over")
 	}
 	if strings.TrimSpace(t.value) == "" {

@@ -80,10 +80,6 @@ func (p *parser) json(e entry, r *Rule) body {
 }
 
 func (p *parser) jsonMap(e entry, r *Rule) body {
-	if hint := p.oddNode(e.value); hint != "" {
-		p.problem(p.placeOr(e), hint, "YAML reads {{ here as a map in a map")
-		return nil
-	}
 	entries, _ := p.entries(e.value, e.key, e.at)
 	m := make(jsonMap, 0, len(entries))
 	for _, e := range entries {

@@ -30,10 +30,9 @@ func (p *parser) rules(e entry) {
 
 func (p *parser) rule(e entry) *Rule {
 	r := &Rule{Mode: modeLive, File: p.src.name, Line: e.at.line}
-	what := "a rule"
 	given := map[string]entry{}
 	keep := func(e entry) { given[e.key] = e }
-	ok := p.object(e.value, what, e.at, fields{
+	ok := p.object(e.value, "a rule", e.at, fields{
 		"name":        func(e entry) { keep(e); p.ruleName(e, r) },
 		"description": func(e entry) { p.description(e, r) },
 		"on":          func(e entry) { keep(e); r.On = p.on(e) },
@@ -48,12 +47,8 @@ func (p *parser) rule(e entry) *Rule {
 	if !ok {
 		return r
 	}
-	for _, key := range []string{"name", "on", "actions"} {
-		if _, there := given[key]; !there {
-			p.problem(e.at, "", "%s has no %s", ruleLabel(r), key)
-		}
-	}
-	if len(r.On) == 0 {
+	p.missing(e, r, given)
+	if p.anyType = len(r.On) == 0; p.anyType {
 		// Without types nothing can be said about fields: check the expressions as if all were listed.
 		for _, t := range eventTypes {
 			r.On = append(r.On, EventType(t))
@@ -69,6 +64,21 @@ func (p *parser) rule(e entry) *Rule {
 		p.actions(e, r)
 	}
 	return r
+}
+
+// missing reports the keys that a rule must have. YAML gives what follows an unquoted ! to the tag that it reads there,
+// so after one of these nothing is known to be missing.
+func (p *parser) missing(e entry, r *Rule, given map[string]entry) {
+	for _, g := range given {
+		if _, tag := g.value.(*ast.TagNode); tag {
+			return
+		}
+	}
+	for _, key := range []string{"name", "on", "actions"} {
+		if _, there := given[key]; !there {
+			p.problem(e.at, "", "%s has no %s", ruleLabel(r), key)
+		}
+	}
 }
 
 func ruleLabel(r *Rule) string {

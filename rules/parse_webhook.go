@@ -152,15 +152,14 @@ func (p *parser) headers(e entry) map[string]string {
 			p.problem(e.at, "", "the header %s is here twice", name)
 			continue
 		}
+		all[name] = t.value
 		if ok && strings.Contains(t.value, "{{") {
 			p.problem(t.start, "put it into the headers of a rule's action", "the headers of a webhook are literal: no {{ }} here")
 			continue
 		}
 		if err := checkHeaderValue(t.value); ok && err != nil {
 			p.problem(t.start, "", "header %s: %v", name, err)
-			continue
 		}
-		all[name] = t.value
 	}
 	return all
 }

@@ -13,6 +13,7 @@ type source struct {
 	name    string
 	lines   [][]rune
 	secrets []span
+	unread  bool // its YAML could not be read, so it isn't known where secrets stand
 }
 
 // span is a stretch of one line that must not be shown.
@@ -57,6 +58,9 @@ func (s *source) next(p position) position {
 	return position{p.line, p.column + 1}
 }
 
+// confidential is what looks like a secret with its key, for lines of a file that could not be read.
+var confidential = regexp.MustCompile(`(?i)((?:secret|\bkey|token|password|authorization|cookie|api-?key)[\w-]*"?\s*:\s*)([^\s,}][^,}]*)`)
+
 var signingSecret = regexp.MustCompile(`whsec_[A-Za-z0-9+/=_-]+`)
 
 // masked returns a line for showing, with every secret in it as asterisks of the same length, so that columns stay.
@@ -67,7 +71,13 @@ func (s *source) masked(n int) string {
 			line[i-1] = '*'
 		}
 	}
-	return signingSecret.ReplaceAllStringFunc(string(line), func(m string) string {
+	shown := string(line)
+	if s.unread {
+		for _, m := range confidential.FindAllStringSubmatchIndex(shown, -1) {
+			shown = shown[:m[4]] + strings.Repeat("*", m[5]-m[4]) + shown[m[5]:]
+		}
+	}
+	return signingSecret.ReplaceAllStringFunc(shown, func(m string) string {
 		return "whsec_" + strings.Repeat("*", len(m)-len("whsec_"))
 	})
 }

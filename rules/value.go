@@ -40,7 +40,7 @@ func (p *parser) scalar(e entry, secret bool) (text, bool) {
 		p.problem(t.start, hint, "%s is text, not %s", e.key, kindOf(e.value))
 		return t, false
 	}
-	if secret {
+	if secret && !variableAlone.MatchString(t.value) {
 		p.hideNode(e.value)
 	}
 	if !p.settings {
@@ -117,10 +117,15 @@ func (p *parser) oneOf(e entry, into *string, words ...string) {
 	if near := nearest(t.value, words); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
-	p.problem(t.start, hint, "%s is %s, not %s", e.key, strings.Join(words, " or "), t.shown())
+	p.problem(t.start, hint, "%s is %s, not %s", e.key, alternatives(words), t.shown())
 }
 
-// name reads a name and reports what is wrong with it; what says whose.
+func alternatives(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// checkName reports what is wrong with a name; what says whose it is.
 func (p *parser) checkName(name string, at position, what string) bool {
 	if isName(name) {
 		return true
