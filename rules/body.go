@@ -141,18 +141,18 @@ type eventJSON struct {
 }
 
 func newEventJSON(e Event) eventJSON {
-	return eventJSON{e.Type, e.At.UTC().Format(timeFormat), e.Tool, e.Status, e.Message, e.Content, e.AgentName, e.Raw}
+	return eventJSON{e.Type, e.At.UTC().Format(TimeFormat), e.Tool, e.Status, e.Message, e.Content, e.AgentName, e.Raw}
 }
 
 // plainValue turns what expr can make and JSON can't say into what it can.
 func plainValue(v any) any {
 	switch v := v.(type) {
 	case time.Time:
-		return v.UTC().Format(timeFormat)
+		return v.UTC().Format(TimeFormat)
 	case time.Duration:
 		return v.String()
 	case eventFacts:
-		return eventJSON{EventType(v.Type), v.At.UTC().Format(timeFormat), v.Tool, v.Status, v.Message, v.Content, v.AgentName, v.Raw}
+		return eventJSON{EventType(v.Type), v.At.UTC().Format(TimeFormat), v.Tool, v.Status, v.Message, v.Content, v.AgentName, v.Raw}
 	case []any:
 		all := make([]any, len(v))
 		for i, x := range v {
@@ -239,7 +239,7 @@ func writeDefault(w *bytes.Buffer, rule string, f *Facts, dataOnly bool) error {
 	}
 	var value any = data
 	if !dataOnly {
-		value = defaultBody{f.Event.Type, f.Event.At.UTC().Format(timeFormat), data}
+		value = defaultBody{f.Event.Type, f.Event.At.UTC().Format(TimeFormat), data}
 	}
 	raw, err := encode(value)
 	w.Write(raw)
@@ -260,7 +260,7 @@ func encode(v any) ([]byte, error) {
 func wrap(raw []byte, b body, f *Facts, id string) cloudEvent {
 	c := cloudEvent{
 		SpecVersion: "1.0", ID: id, Source: "/dgworker/bots/" + url.PathEscape(f.Prompt.Bot),
-		Type: "dgworker." + string(f.Event.Type), Time: f.Event.At.UTC().Format(timeFormat),
+		Type: "dgworker." + string(f.Event.Type), Time: f.Event.At.UTC().Format(TimeFormat),
 		Subject: f.Prompt.ID, DataContentType: "application/json", Data: raw,
 	}
 	if _, isText := b.(textBody); isText {

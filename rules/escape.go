@@ -18,9 +18,6 @@ const (
 	maxSubject = 512       // a subject
 )
 
-// timeFormat is RFC 3339 with milliseconds.
-const timeFormat = "2006-01-02T15:04:05.000Z07:00"
-
 // toText turns one value into text: numbers as JSON writes them, times in RFC 3339 with milliseconds. Nil, lists and
 // maps are errors, since "<nil>" in an order's number helps nobody. What is not UTF-8 is replaced by U+FFFD.
 func toText(v any) (string, error) {
@@ -30,7 +27,7 @@ func toText(v any) (string, error) {
 	case string:
 		return strings.ToValidUTF8(v, "\uFFFD"), nil
 	case time.Time:
-		return v.UTC().Format(timeFormat), nil
+		return v.UTC().Format(TimeFormat), nil
 	case time.Duration:
 		return v.String(), nil
 	}

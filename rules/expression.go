@@ -113,6 +113,9 @@ func faultOf(err error, source string) *fault {
 	if name, ok := strings.CutPrefix(located.Message, "unknown name "); ok {
 		f.hint = didYouMean(name, functionNames())
 	}
+	if located.Message == "invalid char escape" {
+		f.hint = "in an expression's string a backslash is written twice, or the string stands between backticks"
+	}
 	return f
 }
 
@@ -170,16 +173,21 @@ func (e *evaluation) end() {
 func (e *evaluation) run(x *expression) (value any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			value, err = nil, fmt.Errorf("%s: %v", clip(x.source, 100), r)
+			value, err = nil, fmt.Errorf("%s: %v", x.short(), r)
 			e.vm = vm.VM{MemoryBudget: memoryBudget}
 		}
 	}()
 	e.meter.left = workBudget
 	value, err = e.vm.Run(x.program, e.env)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s", clip(x.source, 100), clip(runMessage(err), 300))
+		return nil, fmt.Errorf("%s: %s", x.short(), clip(runMessage(err), 300))
 	}
 	return value, nil
+}
+
+// short is the source as reasons quote it.
+func (x *expression) short() string {
+	return clip(strings.TrimSpace(x.source), 100)
 }
 
 func runMessage(err error) string {
@@ -208,7 +216,7 @@ func (e *evaluation) holds(x *expression) (bool, error) {
 	}
 	b, ok := v.(bool)
 	if !ok {
-		return false, fmt.Errorf("%s: it is %s, not true or false", clip(x.source, 100), kindOfValue(v))
+		return false, fmt.Errorf("%s: it is %s, not true or false", x.short(), kindOfValue(v))
 	}
 	return b, nil
 }

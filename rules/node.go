@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -123,25 +122,11 @@ func (p *parser) placeOr(e entry) position {
 	return p.place(e.value)
 }
 
-// tokenPlace is a token's position. The library's columns can be off after escapes on the same line, so the place is
-// looked for again by what must stand there.
 func (p *parser) tokenPlace(t *token.Token) position {
 	if t == nil || t.Position == nil {
 		return position{1, 1}
 	}
-	at := p.nearby(position{t.Position.Line, t.Position.Column})
-	want := firstLine(strings.TrimLeft(t.Origin, " \t\r\n"))
-	if want == "" {
-		return at
-	}
-	line := string(p.src.line(at.line))
-	if strings.HasPrefix(string(p.src.line(at.line)[at.column-1:]), want) {
-		return at
-	}
-	if i := strings.LastIndex(line, want); i >= 0 && strings.Count(line, want) == 1 {
-		return position{at.line, utf8.RuneCountInString(line[:i]) + 1}
-	}
-	return at
+	return p.nearby(position{t.Position.Line, t.Position.Column})
 }
 
 func firstLine(s string) string {

@@ -126,7 +126,7 @@ func (t *template) render(e *evaluation, escape func(any) (string, error), limit
 				return "", err
 			}
 			if s, err = escape(v); err != nil {
-				return "", fmt.Errorf("{{ %s }}: %w", clip(strings.TrimSpace(p.x.source), 100), err)
+				return "", fmt.Errorf("{{ %s }}: %w", p.x.short(), err)
 			}
 		}
 		if b.Len()+len(s) > limit {
