@@ -1,0 +1,32 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"dgworker/rules"
+	"dgworker/rules/rulesfile"
+)
+
+type rulesCommand struct {
+	Check checkCommand `cmd:"" help:"Find every mistake in rules files."`
+}
+
+type checkCommand struct {
+	File string `arg:"" help:"A rules file, or a folder of them."`
+}
+
+// Run prints every mistake to standard error and answers no; or prints one line that counts what it read.
+func (c checkCommand) Run(e *env) error {
+	set, err := rulesfile.Load(c.File)
+	var problems rules.Problems
+	switch {
+	case errors.As(err, &problems):
+		fmt.Fprint(e.stderr, problems.Error())
+		return errNo
+	case err != nil:
+		return err
+	}
+	fmt.Fprintln(e.stdout, set.Summary())
+	return nil
+}
