@@ -71,7 +71,7 @@ func (c *Client) Dial(ctx context.Context, visitorID string) (*Conn, error) {
 	if visitorID == "" {
 		return nil, fmt.Errorf("connect to %s: visitor id is empty", c.url.Host)
 	}
-	cut := new(cutter)
+	cut := &cutter{ctx: ctx}
 	target := c.target(visitorID)
 	ws, resp, err := c.dialer.DialContext(context.WithValue(ctx, cutKey{}, cut), target, nil)
 	if !cut.release() && err == nil { // ctx ended after the last byte of the handshake
@@ -118,8 +118,12 @@ func (c *Client) dialError(ctx context.Context, target, visitorID string, resp *
 	return withoutQuery(target, err)
 }
 
-// cutter closes the socket of a handshake whose context ends; the library heeds a context's deadline only.
-type cutter struct{ stop func() bool }
+// cutter closes the socket of a handshake whose context ends; the library heeds a context's deadline only. It minds the
+// caller's context, because the library ends its own at the end of every handshake.
+type cutter struct {
+	ctx  context.Context
+	stop func() bool
+}
 
 type cutKey struct{}
 
@@ -129,7 +133,7 @@ func dialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	if cut, ok := ctx.Value(cutKey{}).(*cutter); ok {
-		cut.stop = context.AfterFunc(ctx, func() { conn.Close() })
+		cut.stop = context.AfterFunc(cut.ctx, func() { conn.Close() })
 	}
 	return conn, nil
 }
