@@ -65,7 +65,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 			a.stop()
 		}
 	}()
-	set, err := rulesfile.Load(a.Rules)
+	set, err := a.load()
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,14 @@ func (a *App) Start(ctx context.Context) (err error) {
 		zap.String("rules", set.Version()), zap.Int("bots", len(set.Bots())), zap.Int("rule_count", len(set.Rules())),
 		zap.Int("concurrency", a.Concurrency), zap.String("admin", a.AdminAddr()))
 	return nil
+}
+
+func (a *App) load() (*rules.Set, error) {
+	set, err := rulesfile.Load(a.Rules)
+	if err == nil && a.Adapt != nil {
+		a.Adapt(set)
+	}
+	return set, err
 }
 
 func (a *App) connect() (err error) {

@@ -15,21 +15,22 @@ import (
 
 // Config of an App. Rules is required; a zero in any other field means its default.
 type Config struct {
-	Rules        string          // file, or folder of files
-	NATS         broker.Settings // where NATS is; with neither URL nor Context a server is embedded
-	Embed        broker.Embed    // of the embedded server
-	Prefix       string          // of every subject; defaults to "dgbot"
-	Concurrency  int             // conversations at once; defaults to 256
-	Admin        string          // address of the admin port; defaults to 127.0.0.1:8822, "off" for none
-	AdminToken   string          // required where Admin isn't loopback
-	Replicas     int             // of streams that are created; defaults to 1
-	Memory       bool            // streams that are created live in memory: for tests
-	Retain       time.Duration   // of journals, outcomes and delivered actions; defaults to 7 days
-	AckWait      time.Duration   // after which a silent worker's prompts go to another; defaults to 10s
-	DrainTimeout time.Duration   // how long Stop lets conversations finish; defaults to 30s
-	Grace        time.Duration   // how long a prompt waits for a worker that knows its bot; defaults to 10s
-	ReplyTo      []string        // subject prefixes, besides inboxes, that prompts may have as reply_to
-	Version      string          // of the program; defaults to "dev"
+	Rules        string           // file, or folder of files
+	NATS         broker.Settings  // where NATS is; with neither URL nor Context a server is embedded
+	Embed        broker.Embed     // of the embedded server
+	Prefix       string           // of every subject; defaults to "dgbot"
+	Concurrency  int              // conversations at once; defaults to 256
+	Admin        string           // address of the admin port; defaults to 127.0.0.1:8822, "off" for none
+	AdminToken   string           // required where Admin isn't loopback
+	Replicas     int              // of streams that are created; defaults to 1
+	Memory       bool             // streams that are created live in memory: for tests
+	Retain       time.Duration    // of journals, outcomes and delivered actions; defaults to 7 days
+	AckWait      time.Duration    // after which a silent worker's prompts go to another; defaults to 10s
+	DrainTimeout time.Duration    // how long Stop lets conversations finish; defaults to 30s
+	Grace        time.Duration    // how long a prompt waits for a worker that knows its bot; defaults to 10s
+	ReplyTo      []string         // subject prefixes, besides inboxes, that prompts may have as reply_to
+	Adapt        func(*rules.Set) // changes bots and webhooks of every rule set that is loaded; the demo takes them to its own servers
+	Version      string           // of the program; defaults to "dev"
 	Log          *zap.Logger
 }
 

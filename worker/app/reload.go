@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"dgworker/rules"
-	"dgworker/rules/rulesfile"
 )
 
 type reloadMetrics struct {
@@ -37,7 +36,7 @@ func newReloadMetrics(reg prometheus.Registerer) *reloadMetrics {
 func (a *App) Reload(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	set, err := rulesfile.Load(a.Rules)
+	set, err := a.load()
 	if err == nil && set.Version() == a.worker.Rules().Version() && a.broken == nil {
 		return nil
 	}
