@@ -1,10 +1,6 @@
 package main
 
-import (
-	"os"
-
-	"dgworker/worker/broker"
-)
+import "dgworker/worker/broker"
 
 // natsFlags say where NATS is and who we are. The variables of the nats CLI (NATS_URL, NATS_CREDS, …) count where neither
 // flag nor DGWORKER_ variable is given.
@@ -32,10 +28,4 @@ func (f natsFlags) settings() broker.Settings {
 		Token: f.NATSToken, CA: f.NATSCA, Cert: f.NATSCert, Key: f.NATSKey, TLSFirst: f.NATSTLSFirst, Domain: f.NATSDomain,
 		APIPrefix: f.NATSAPIPrefix, InboxPrefix: f.NATSInboxPrefix,
 	}
-}
-
-// lookupEnv is os.LookupEnv, where an empty variable counts as unset: `-e NATS_URL=` in a compose file means nothing.
-func lookupEnv(name string) (string, bool) {
-	v := os.Getenv(name)
-	return v, v != ""
 }
