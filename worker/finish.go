@@ -71,7 +71,7 @@ func (c *conversation) outcome(e Ending) *Outcome {
 	o := &Outcome{
 		ID: c.p.ID, Bot: c.p.Bot, VisitorID: s.VisitorID, Status: e.Status, Reason: e.Reason,
 		Prompt: PromptRecord{
-			Content: c.p.Content, Messages: c.p.Messages, Data: c.p.Data, Headers: c.p.Headers, Lane: c.p.Lane,
+			Content: c.p.Content, Messages: c.p.Messages, Data: c.p.Data, Headers: c.p.Headers, Lane: c.p.Lane, VisitorID: c.p.VisitorID,
 		},
 		Greeting: s.Greeting, Turns: s.Turns, Events: s.Loose, Tools: maps.Clone(conv.Tools),
 		Fired: []Fired{}, Suppressed: []Suppressed{}, Errors: []RuleError{}, Shadow: []Fired{},

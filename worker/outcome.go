@@ -56,12 +56,13 @@ type Tools map[string]string
 
 // PromptRecord is the prompt as it was asked.
 type PromptRecord struct {
-	Content  string            `json:"content"`
-	Messages []string          `json:"messages,omitempty"`
-	Data     any               `json:"data,omitempty"`
-	Headers  map[string]string `json:"headers,omitempty"`
-	Lane     string            `json:"lane,omitempty"`
-	Payload  string            `json:"payload,omitempty"` // of a rejected prompt: what came, at most 64 KiB of it
+	Content   string            `json:"content"`
+	Messages  []string          `json:"messages,omitempty"`
+	Data      any               `json:"data,omitempty"`
+	Headers   map[string]string `json:"headers,omitempty"`
+	Lane      string            `json:"lane,omitempty"`
+	VisitorID string            `json:"visitor_id,omitempty"` // that the prompt named, itself or by its lane
+	Payload   string            `json:"payload,omitempty"`    // of a rejected prompt: what came, at most 64 KiB of it
 }
 
 // Turn is one visitor message and all that the bot did until it settled.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -16,11 +17,15 @@ import (
 
 // commands is the whole command line. Every flag of run has a variable DGWORKER_….
 type commands struct {
-	Run     runCommand     `cmd:"" help:"Take prompts from NATS, hold the conversations, fire the rules."`
-	Demo    demoCommand    `cmd:"" help:"The whole job in one command: embedded NATS, a simulated DGbot and a webhook receiver."`
-	Rules   rulesCommand   `cmd:"" help:"Work on rules files."`
-	Sim     simCommand     `cmd:"" help:"The DGbot simulator by itself."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Run        runCommand        `cmd:"" help:"Take prompts from NATS, hold the conversations, fire the rules."`
+	Demo       demoCommand       `cmd:"" help:"The whole job in one command: embedded NATS, a simulated DGbot and a webhook receiver."`
+	Rules      rulesCommand      `cmd:"" help:"Work on rules files."`
+	Dead       deadCommand       `cmd:"" help:"Look at dead letters, run them again, remove them."`
+	Deliveries deliveriesCommand `cmd:"" help:"Look at actions and their attempts."`
+	Outcomes   outcomesCommand   `cmd:"" help:"Look at what prompts ended in."`
+	Watch      watchCommand      `cmd:"" help:"Follow outcomes and fired actions as they come."`
+	Sim        simCommand        `cmd:"" help:"The DGbot simulator by itself."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // env is what commands see of the world.
@@ -62,6 +67,9 @@ func exitCode(err error, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, errNo):
+		if err != errNo { // wrapped: it says what the question was
+			fmt.Fprintln(stderr, "dgworker:", strings.TrimSuffix(err.Error(), ": "+errNo.Error()))
+		}
 		return 1
 	case errors.As(err, &problems):
 		fmt.Fprint(stderr, problems.Error())
