@@ -120,6 +120,7 @@ func (c *conversation) say(message string, turn int) {
 	}
 	c.turn = newTurn(c.bot.MaxTranscript)
 	c.state.send(mark)
+	c.show(&Live{Type: "visitor", Content: message})
 	if err := c.conn.Send(c.ctx, message); err != nil {
 		c.lost = true
 		c.endLocked(&stop{err: fmt.Errorf("%w: %w", errCut, err)})
@@ -171,6 +172,7 @@ func (c *conversation) hold(f dgbot.Frame) {
 // take works one frame into the turn.
 func (c *conversation) take(f *dgbot.Frame, greeting bool) {
 	c.resumeBy = time.Time{}
+	c.showFrame(f)
 	switch f.Type {
 	case "stream_start":
 		c.turn.start(f, greeting)

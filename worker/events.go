@@ -70,6 +70,7 @@ func (c *conversation) put(e rules.Event, r *rules.Response) bool {
 	c.limitReplies(&seen)
 	c.w.Metrics.decided(e.Type, decisions)
 	c.state.see(seen)
+	c.showFired(seen.Decisions)
 	c.pending.Seen = append(c.pending.Seen, seen)
 	for _, d := range seen.Decisions {
 		if d.Result == rules.Fired {
@@ -150,6 +151,7 @@ func (c *conversation) sayNext(message string) {
 	}
 	c.turn = newTurn(c.bot.MaxTranscript)
 	c.state.send(mark)
+	c.show(&Live{Type: "visitor", Content: message})
 	if err := c.conn.Send(c.ctx, message); err != nil {
 		c.onCut(err)
 		return

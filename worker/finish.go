@@ -79,8 +79,8 @@ func (c *conversation) outcome(e Ending) *Outcome {
 		RulesVersion: c.set.Version(), Worker: c.w.Name, Writer: c.w.writer(),
 		StartedAt: Time{Time: s.StartedAt}, EndedAt: Time{Time: now()}, Truncated: s.Truncated,
 	}
-	if e.Status == Rejected {
-		o.Attempts = 0
+	if e.Status == Rejected { // nobody talked to the bot
+		o.Attempts, o.VisitorID = 0, c.p.VisitorID
 	}
 	if len(s.Versions) > 1 {
 		o.Versions = s.Versions

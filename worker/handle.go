@@ -67,6 +67,9 @@ func (w *Worker) accept(job *Job, gen *generation) (*Prompt, error) {
 		return p, err
 	}
 	p, err := ParsePrompt(job, bot.MaxContent)
+	if w.Reply == nil || !w.Reply(p.Live) {
+		p.Live = ""
+	}
 	switch {
 	case err != nil:
 	case len(p.Messages) > bot.MaxTurns:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 
 	"dgworker/sinks/outbox"
@@ -24,6 +25,7 @@ type archives struct {
 	prompts *queue.Archive
 	actions *outbox.Archive
 	conn    *nats.Conn
+	js      jetstream.JetStream
 }
 
 // withArchives connects, calls do, and closes the connection. Ctrl-C ends the context.
@@ -39,7 +41,7 @@ func withArchives(f natsFlags, do func(context.Context, *archives) error) error 
 		return err
 	}
 	defer nc.Close()
-	a := &archives{conn: nc}
+	a := &archives{conn: nc, js: js}
 	if a.prompts, err = queue.OpenArchive(ctx, js, f.Prefix); err != nil {
 		return err
 	}

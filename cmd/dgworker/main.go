@@ -20,6 +20,7 @@ type commands struct {
 	Run        runCommand        `cmd:"" help:"Take prompts from NATS, hold the conversations, fire the rules."`
 	Demo       demoCommand       `cmd:"" help:"The whole job in one command: embedded NATS, a simulated DGbot and a webhook receiver."`
 	Rules      rulesCommand      `cmd:"" help:"Work on rules files."`
+	Ask        askCommand        `cmd:"" help:"Put one prompt to a bot, follow it, and print its outcome."`
 	Dead       deadCommand       `cmd:"" help:"Look at dead letters, run them again, remove them."`
 	Deliveries deliveriesCommand `cmd:"" help:"Look at actions and their attempts."`
 	Outcomes   outcomesCommand   `cmd:"" help:"Look at what prompts ended in."`

@@ -149,10 +149,10 @@ func eventText(e rules.Event) string {
 
 func printDecisions(w io.Writer, o *worker.Outcome) {
 	for _, f := range o.Fired {
-		fmt.Fprintf(w, "fired       %s on %s: %s %s%s (%s)\n", f.Rule, f.Event, f.Action, f.Endpoint, f.Subject, f.ID)
+		fmt.Fprintf(w, "fired       %s on %s: %s %s (%s)\n", f.Rule, f.Event, f.Action, target(f), f.ID)
 	}
 	for _, f := range o.Shadow {
-		fmt.Fprintf(w, "shadow      %s on %s: %s %s%s\n", f.Rule, f.Event, f.Action, f.Endpoint, f.Subject)
+		fmt.Fprintf(w, "shadow      %s on %s: %s %s\n", f.Rule, f.Event, f.Action, target(f))
 	}
 	for _, s := range o.Suppressed {
 		fmt.Fprintf(w, "suppressed  %s on %s: %s %s\n", s.Rule, s.Event, s.Why, s.Reason)
@@ -160,4 +160,15 @@ func printDecisions(w io.Writer, o *worker.Outcome) {
 	for _, r := range o.Errors {
 		fmt.Fprintf(w, "error       %s on %s: %s\n", r.Rule, r.Event, r.Reason)
 	}
+}
+
+// target is where a fired action goes: a subject, a webhook's name, or the bot.
+func target(f worker.Fired) string {
+	switch f.Action {
+	case rules.KindPublish:
+		return f.Subject
+	case rules.KindWebhook:
+		return f.Endpoint
+	}
+	return "to the bot"
 }

@@ -52,7 +52,7 @@ func (c watchCommand) print(e *env, data []byte) error {
 	}
 	fmt.Fprintln(e.stdout, outcomeLine(o))
 	for _, f := range o.Fired {
-		fmt.Fprintf(e.stdout, "    %s on %s: %s %s%s %s\n", f.Rule, f.Event, f.Action, f.Endpoint, f.Subject, f.ID)
+		fmt.Fprintf(e.stdout, "    %s on %s: %s %s %s\n", f.Rule, f.Event, f.Action, target(f), f.ID)
 	}
 	return nil
 }

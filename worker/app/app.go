@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"dgworker/sinks/outbox"
 	"dgworker/worker"
 	"dgworker/worker/admin"
+	"dgworker/worker/ask"
 	"dgworker/worker/broker"
 	"dgworker/worker/queue"
 )
@@ -38,6 +40,7 @@ type App struct {
 	intake   *queue.Intake
 	admin    *admin.Server
 	sinks    *sinkSet
+	ask      *ask.Service
 	watch    *watcher
 
 	draining atomic.Bool
@@ -86,6 +89,13 @@ func (a *App) Start(ctx context.Context) (err error) {
 	}
 	a.intake = a.queue.Start(a.worker, a.Concurrency)
 	a.intake.SetBots(botNames(set))
+	a.ask, err = ask.Start(ask.Config{
+		Conn: a.conn, JetStream: a.js, Prefix: a.Prefix, Version: a.Version, Timeout: a.AskTimeout, Log: a.Log,
+		Known: func(bot string) bool { return a.worker.Line(bot) != nil },
+	})
+	if err != nil {
+		return err
+	}
 	a.watch, err = watchRules(a.Rules, a.Log, func() { _ = a.Reload(context.Background()) })
 	if err != nil {
 		return err
@@ -139,7 +149,7 @@ func (a *App) openWorker(ctx context.Context, set *rules.Set) (err error) {
 	}
 	a.worker, err = worker.New(worker.Config{
 		Journal: a.queue.Journal, Outcomes: a.queue.Outcomes, Outbox: a.outbox, Claims: a.queue.Claims,
-		Lease: a.AckWait / 2, Reply: a.mayReply, Log: a.Log, Metrics: worker.NewMetrics(a.registry),
+		Lease: a.AckWait / 2, Live: a.live, Reply: a.mayReply, Log: a.Log, Metrics: worker.NewMetrics(a.registry),
 	}, set)
 	if err != nil {
 		return err
@@ -191,6 +201,7 @@ func (a *App) Stop(ctx context.Context) error {
 	if a.watch != nil {
 		a.watch.close()
 	}
+	a.stopAsking()
 	if a.intake != nil {
 		a.Log.Info("draining", zap.Duration("timeout", a.DrainTimeout))
 		drain, cancel := context.WithTimeout(ctx, a.DrainTimeout)
@@ -211,6 +222,7 @@ func (a *App) stopAll() {
 	if a.watch != nil {
 		a.watch.close()
 	}
+	a.stopAsking()
 	if a.intake != nil {
 		expired, expire := context.WithCancel(ctx)
 		expire()
@@ -236,6 +248,19 @@ func (a *App) stopAll() {
 		a.Log.Warn("not everything could be closed in time", zap.Error(err))
 	}
 	a.Log.Info("stopped")
+}
+
+func (a *App) stopAsking() {
+	if a.ask != nil {
+		a.ask.Stop()
+	}
+}
+
+// live sends what happens in a conversation to whoever watches it. Nobody may be there any more.
+func (a *App) live(subject string, l *worker.Live) {
+	if data, err := json.Marshal(l); err == nil {
+		_ = a.conn.Publish(subject, data)
+	}
 }
 
 func botNames(set *rules.Set) []string {

@@ -27,6 +27,7 @@ type Config struct {
 	Retain       time.Duration    // of journals, outcomes and delivered actions; defaults to 7 days
 	AckWait      time.Duration    // after which a silent worker's prompts go to another; defaults to 10s
 	DrainTimeout time.Duration    // how long Stop lets conversations finish; defaults to 30s
+	AskTimeout   time.Duration    // how long a request on <prefix>.ask.<bot> waits for its outcome; defaults to 5m
 	Grace        time.Duration    // how long a prompt waits for a worker that knows its bot; defaults to 10s
 	ReplyTo      []string         // subject prefixes, besides inboxes, that prompts may have as reply_to
 	Adapt        func(*rules.Set) // changes bots and webhooks of every rule set that is loaded; the demo takes them to its own servers

@@ -45,7 +45,7 @@ func (s *Outcomes) Publish(ctx context.Context, o *worker.Outcome, replyTo strin
 	if err != nil {
 		return err
 	}
-	s.reply(replyTo, msg)
+	s.reply(replyTo, o, data)
 	return nil
 }
 
@@ -70,11 +70,11 @@ func (s *Outcomes) mine(subject, writer string) func(context.Context) (uint64, b
 	}
 }
 
-func (s *Outcomes) reply(to string, msg *nats.Msg) {
+func (s *Outcomes) reply(to string, o *worker.Outcome, data []byte) {
 	if to == "" {
 		return
 	}
-	if err := s.conn.PublishMsg(&nats.Msg{Subject: to, Data: msg.Data, Header: msg.Header}); err != nil {
+	if err := s.conn.PublishMsg(&nats.Msg{Subject: to, Data: data, Header: header(o)}); err != nil {
 		s.log.Warn("outcome could not be sent to reply_to", zap.String("subject", to), zap.Error(err))
 	}
 }
