@@ -17,18 +17,20 @@ import (
 // conversation is one prompt while this worker holds it. One goroutine reads the socket; timers run short steps of their
 // own. Everything below mu is touched by both.
 type conversation struct {
-	w    *Worker
-	p    *Prompt
-	bot  *rules.Bot
-	set  *rules.Set
-	line *Line
-	log  *zap.Logger
-	ctx  context.Context // ends when the prompt is to be handed back
+	w     *Worker
+	p     *Prompt
+	bot   *rules.Bot
+	set   *rules.Set
+	line  *Line
+	label string // of metrics
+	log   *zap.Logger
+	ctx   context.Context // ends when the prompt is to be handed back
 
 	mu       sync.Mutex
 	state    *State
 	conn     *dgbot.Conn
 	turn     liveTurn
+	streams  int       // that ended, over the whole conversation
 	pending  Record    // what happened and is not in the journal yet
 	stop     *stop     // set when this socket's run is over
 	quiet    alarm     // the turn has settled, or nobody came
@@ -149,7 +151,7 @@ func (c *conversation) step(f dgbot.Frame, err error) bool {
 	case err != nil:
 		c.onCut(err)
 	case !c.begun:
-		c.hold(f)
+		c.keep(f)
 	default:
 		c.take(&f, false)
 		if c.stop == nil {
@@ -159,8 +161,8 @@ func (c *conversation) step(f dgbot.Frame, err error) bool {
 	return c.stop == nil
 }
 
-// hold keeps a frame that came before our message, up to the limits of a conversation.
-func (c *conversation) hold(f dgbot.Frame) {
+// keep keeps a frame that came before our message, up to the limits of a conversation.
+func (c *conversation) keep(f dgbot.Frame) {
 	if len(c.early) >= c.bot.MaxEvents {
 		c.endLocked(failed("the bot said more than %d frames before our first message (max_events)", c.bot.MaxEvents))
 		return
@@ -182,6 +184,9 @@ func (c *conversation) take(f *dgbot.Frame, greeting bool) {
 		said := c.turn.finish(f, greeting)
 		c.state.say(said)
 		c.pending.Said = append(c.pending.Said, said)
+		if c.streams++; c.streams > c.bot.MaxEvents {
+			c.endLocked(failed("the bot sent more than %d streams (max_events)", c.bot.MaxEvents))
+		}
 	default:
 		c.onEvent(f, greeting)
 	}

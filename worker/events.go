@@ -27,7 +27,7 @@ func (c *conversation) onEvent(f *dgbot.Frame, greeting bool) {
 		c.awaitPerson()
 	}
 	first := !c.state.shown
-	fired := c.put(e, nil)
+	fired := c.put(e, nil, len(f.Raw))
 	switch {
 	case c.stop != nil:
 	case c.state.Session.Ordinal() > c.bot.MaxEvents:
@@ -64,10 +64,12 @@ func (c *conversation) awaitPerson() {
 }
 
 // put puts one event to the rules and keeps it; it says whether a rule fired. What fired goes out with the next journal.
-func (c *conversation) put(e rules.Event, r *rules.Response) bool {
+// size is what the event takes of the transcript, in bytes.
+func (c *conversation) put(e rules.Event, r *rules.Response, size int) bool {
 	e.At = now()
 	seen, decisions := c.state.Session.Put(c.ctx, c.set, c.w.Claims, e, r)
 	c.limitReplies(&seen)
+	c.state.fitEvent(&seen, size)
 	c.w.Metrics.decided(e.Type, decisions)
 	c.state.see(seen)
 	c.showFired(seen.Decisions)
@@ -120,7 +122,7 @@ func (c *conversation) settle() {
 	c.quiet.disarm()
 	t := c.state.turn()
 	if c.turn.ended > 0 {
-		if c.put(rules.Event{Type: rules.FinalResponse}, c.state.response()) {
+		if c.put(rules.Event{Type: rules.FinalResponse}, c.state.response(), 0) {
 			c.journal()
 		}
 	} else {
@@ -184,7 +186,7 @@ func (c *conversation) onQuiet() {
 	case c.turn.awaiting || c.state.waiting(c.bot):
 		c.endLocked(&stop{ending: &Ending{Status: Handoff}})
 	default:
-		c.endLocked(&stop{ending: interrupted(c.bot)})
+		c.endLocked(&stop{ending: c.unheard()})
 	}
 }
 

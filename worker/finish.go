@@ -18,7 +18,7 @@ func (c *conversation) reject(ctx context.Context, why error) error {
 	case err != nil:
 		return err
 	case settled:
-		c.w.Metrics.duplicate(c.p.Bot)
+		c.w.Metrics.duplicate(c.label)
 		return errSettled
 	}
 	// The journal is what finds out that an id was used before, so a rejected prompt has one too. Where one is there
@@ -38,7 +38,7 @@ func (c *conversation) finish(e Ending) error {
 		c.state.StartedAt = now()
 	}
 	if c.state.Ended == nil {
-		fired := c.put(rules.Event{Type: rules.ConversationEnded, Status: string(e.Status), Message: e.Reason}, nil)
+		fired := c.put(rules.Event{Type: rules.ConversationEnded, Status: string(e.Status), Message: e.Reason}, nil, 0)
 		// That a prompt is dead is journaled before its dead letter is written, so that nobody ends it otherwise.
 		if fired || e.Status.Dead() {
 			if err := c.append(&Record{}); err != nil {
@@ -58,7 +58,7 @@ func (c *conversation) publish(e Ending) error {
 	if err != nil {
 		return err
 	}
-	c.w.Metrics.ended(o)
+	c.w.Metrics.ended(c.label, o)
 	c.log.Info("conversation ended", zap.String("status", string(o.Status)), zap.String("reason", o.Reason),
 		zap.Int("turns", len(o.Turns)), zap.Int("events", c.state.Session.Ordinal()), zap.Int("fired", len(o.Fired)),
 		zap.Int("attempts", o.Attempts), zap.Duration("took", o.EndedAt.Sub(o.StartedAt.Time)))

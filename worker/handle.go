@@ -26,22 +26,31 @@ func (w *Worker) Handle(ctx context.Context, job *Job) Disposition {
 		return Disposition{Verb: Leave}
 	}
 	defer w.leave(p.ID)
-	w.Metrics.began(p.Bot)
-	defer w.Metrics.left(p.Bot)
 	c := w.converse(ctx, p, gen)
-	if err == nil {
-		err = c.recall(ctx, job.Again)
-	} else {
-		err = c.reject(ctx, err)
+	w.Metrics.began(c.label)
+	defer w.Metrics.left(c.label)
+	return w.dispose(c, c.hold(ctx, job, err))
+}
+
+// hold does everything for the prompt and returns what it came to, which is never nil.
+func (c *conversation) hold(ctx context.Context, job *Job, invalid error) (err error) {
+	defer func() {
+		if r := recover(); r != nil { // one prompt must not take down the others that this process holds
+			c.log.Error("panic while a prompt was handled", zap.Any("panic", r), zap.Stack("stack"))
+			err = c.fail(fmt.Errorf("internal error: %v", r), 0)
+		}
+	}()
+	if invalid != nil {
+		return c.reject(ctx, invalid)
 	}
-	for err == nil {
+	for err = c.recall(ctx, job.Again); err == nil; {
 		err = c.goOn()
 		if errors.Is(err, ErrFenced) && c.state.Last == 0 {
 			// Our first append found a journal: the prompt was held before, though its message didn't say so.
 			err = c.readBack(ctx)
 		}
 	}
-	return w.dispose(c, err)
+	return err
 }
 
 // What a conversation's steps end in, besides ErrFenced and the end of the context. Each is a disposition.
@@ -86,7 +95,7 @@ func (w *Worker) converse(ctx context.Context, p *Prompt, gen *generation) *conv
 	if !known {
 		bot = &rules.Bot{Name: p.Bot}
 	}
-	c := &conversation{w: w, p: p, bot: bot, set: gen.set, line: gen.lines[p.Bot], ctx: ctx}
+	c := &conversation{w: w, p: p, bot: bot, set: gen.set, line: gen.lines[p.Bot], ctx: ctx, label: gen.label(p.Bot)}
 	c.log = w.Log.With(zap.String("prompt", p.ID), zap.String("bot", p.Bot))
 	visitor := p.VisitorID
 	if visitor == "" {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"dgworker/rules"
@@ -27,10 +28,13 @@ func (c *conversation) record(r *Record) bool {
 // append stores r behind what is pending. It is the only place that writes the journal of a live conversation.
 func (c *conversation) append(r *Record) error {
 	c.flush.disarm()
-	r.At, r.Writer, r.Rules = now(), c.w.writer(), c.set.Version()
+	c.sign(r)
 	r.Said, r.Seen, r.Handoff = c.pending.Said, c.pending.Seen, c.pending.Handoff
 	asked := time.Now()
 	seq, err := c.w.Journal.Append(c.ctx, c.p.ID, c.state.Last, r)
+	if errors.Is(err, ErrTooLarge) && c.slim() {
+		return c.append(r)
+	}
 	if err != nil {
 		return err
 	}
@@ -44,9 +48,42 @@ func (c *conversation) append(r *Record) error {
 	return nil
 }
 
+// slim makes what is pending small enough for a record that NATS takes: first without frames as they came, then without
+// the actions of the rules, which fail for that reason. It returns false if there is nothing more to leave out.
+func (c *conversation) slim() bool {
+	slimmed := false
+	for i := range c.pending.Seen {
+		slimmed = slimmed || c.pending.Seen[i].Raw != nil
+		c.pending.Seen[i].Raw = nil
+	}
+	return slimmed || c.refuseActions()
+}
+
+func (c *conversation) refuseActions() bool {
+	refused := false
+	for i := range c.pending.Seen {
+		for j := range c.pending.Seen[i].Decisions {
+			d := &c.pending.Seen[i].Decisions[j]
+			for _, a := range d.Actions {
+				refused = true
+				c.state.forget(a.ID)
+			}
+			if len(d.Actions) > 0 {
+				*d = rules.Decision{Rule: d.Rule, Result: rules.Error, Reason: "the actions that this event asks for are together larger than NATS's max_payload"}
+			}
+		}
+	}
+	return refused
+}
+
+func (c *conversation) sign(r *Record) {
+	r.At, r.Writer, r.Rules, r.Place = now(), c.w.writer(), c.set.Version(), c.p.Place
+}
+
 // confirm finds out by another append whether this worker still is the one that writes.
 func (c *conversation) confirm() error {
-	r := &Record{At: now(), Writer: c.w.writer(), Rules: c.set.Version()}
+	r := new(Record)
+	c.sign(r)
 	seq, err := c.w.Journal.Append(c.ctx, c.p.ID, c.state.Last, r)
 	if err == nil {
 		c.state.stored(r, seq)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,7 +22,6 @@ type Line struct {
 	bot     *rules.Bot
 	client  *dgbot.Client
 	limiter *rate.Limiter // nil for no limit
-	room    chan struct{} // nil for no limit beyond the worker's slots
 	dials   chan struct{} // bounds the sockets that are being opened: a bot that is slow to answer holds up its own alone
 	breaker *breaker
 }
@@ -45,9 +43,6 @@ func newLine(b *rules.Bot, dials int, log *zap.Logger, m *Metrics) (*Line, error
 	if b.Rate > 0 {
 		l.limiter = rate.NewLimiter(rate.Limit(b.Rate), max(1, int(b.Rate)))
 	}
-	if b.MaxConversations > 0 {
-		l.room = make(chan struct{}, b.MaxConversations)
-	}
 	l.breaker = newBreaker(log.With(zap.String("bot", b.Name)), m.breaker.WithLabelValues(b.Name))
 	return l, nil
 }
@@ -65,44 +60,23 @@ func readRoots(file string) (*x509.CertPool, error) {
 }
 
 // Admit waits until bot may have another conversation: see Line.Admit.
-func (w *Worker) Admit(ctx context.Context, bot string) (release func(), err error) {
+func (w *Worker) Admit(ctx context.Context, bot string) error {
 	line := w.Line(bot)
 	if line == nil {
-		return nil, fmt.Errorf("no bot %q in the rules", bot)
+		return fmt.Errorf("no bot %q in the rules", bot)
 	}
 	return line.Admit(ctx)
 }
 
-// Admit waits until the bot may have another conversation: its line is open, its rate allows it, and it has room. The
-// room is given back by release. While the breaker is open one caller at a time goes and probes.
-func (l *Line) Admit(ctx context.Context) (release func(), err error) {
-	release, err = l.enter(ctx)
-	if err != nil {
-		return nil, err
-	}
+// Admit waits until the bot may have another conversation: its line is open and its rate allows it. While the breaker is
+// open one caller at a time goes and probes.
+func (l *Line) Admit(ctx context.Context) error {
 	if l.limiter != nil {
-		err = l.limiter.Wait(ctx)
+		if err := l.limiter.Wait(ctx); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = l.breaker.wait(ctx, l.probe)
-	}
-	if err != nil {
-		release()
-		return nil, err
-	}
-	return release, nil
-}
-
-func (l *Line) enter(ctx context.Context) (release func(), err error) {
-	if l.room == nil {
-		return func() {}, nil
-	}
-	select {
-	case l.room <- struct{}{}:
-		return sync.OnceFunc(func() { <-l.room }), nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return l.breaker.wait(ctx, l.probe)
 }
 
 // Closed returns how long the line stays closed yet, 0 if it is open.

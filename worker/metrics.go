@@ -55,9 +55,9 @@ func (m *Metrics) began(bot string)     { m.conversations.WithLabelValues(bot).I
 func (m *Metrics) left(bot string)      { m.conversations.WithLabelValues(bot).Dec() }
 func (m *Metrics) duplicate(bot string) { m.duplicates.WithLabelValues(bot).Inc() }
 
-func (m *Metrics) ended(o *Outcome) {
-	m.prompts.WithLabelValues(o.Bot, string(o.Status)).Inc()
-	m.seconds.WithLabelValues(o.Bot).Observe(o.EndedAt.Sub(o.StartedAt.Time).Seconds())
+func (m *Metrics) ended(bot string, o *Outcome) {
+	m.prompts.WithLabelValues(bot, string(o.Status)).Inc()
+	m.seconds.WithLabelValues(bot).Observe(o.EndedAt.Sub(o.StartedAt.Time).Seconds())
 }
 
 func (m *Metrics) decided(t rules.EventType, ds []rules.Decision) {

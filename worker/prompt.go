@@ -20,6 +20,7 @@ type Prompt struct {
 	Deadline     time.Time // zero for none: not begun after it, and ended as failed when it passes
 	ReplyTo      string    // where the outcome goes besides, "" for nowhere
 	RetryOf      string    // the id of the prompt that this one repeats
+	Place        string    // of its message, the same on every redelivery
 	Live         string    // where somebody watches, "" for nobody
 	Lane         string    // the lane that it came on, "" for none
 	payload      []byte
@@ -57,7 +58,7 @@ type payload struct {
 // ParsePrompt reads the payload and headers of job. maxContent bounds each message in bytes. The prompt's id and bot are
 // set even when err is an *InvalidError, because a rejected prompt has an outcome too.
 func ParsePrompt(job *Job, maxContent int) (*Prompt, error) {
-	p := &Prompt{RetryOf: job.header(HeaderRetryOf), Live: job.header(HeaderLive), Lane: job.Lane, payload: job.Payload}
+	p := &Prompt{RetryOf: job.header(HeaderRetryOf), Live: job.header(HeaderLive), Lane: job.Lane, Place: job.PositionID, payload: job.Payload}
 	p.Bot, p.ID = job.Bot, job.fallbackID()
 	p.Headers = job.firstHeaders()
 	raw, err := decodePayload(job.Payload)

@@ -27,7 +27,7 @@ func (c *conversation) readBack(ctx context.Context) error {
 		return err
 	}
 	if settled {
-		c.w.Metrics.duplicate(c.p.Bot)
+		c.w.Metrics.duplicate(c.label)
 		c.log.Info("prompt has its outcome already: not run again")
 		return errSettled
 	}
@@ -35,10 +35,27 @@ func (c *conversation) readBack(ctx context.Context) error {
 	if err := c.w.Journal.Read(ctx, c.p.ID, c.state.Apply); err != nil {
 		return err
 	}
+	if c.isDuplicate() {
+		c.log.Info("another message with this id is being handled: this one waits for its outcome")
+		return later{duplicateWait}
+	}
 	if err := c.w.enqueue(ctx, c.p, c.state); err != nil {
 		return err
 	}
 	return c.beginAgain()
+}
+
+// duplicateWait is how long a duplicate waits before it looks for the outcome of the first.
+const duplicateWait = 5 * time.Second
+
+// isDuplicate says whether the journal is that of another message with the same id, which is not to be taken away from
+// whoever handles it: its own redelivery brings it back if they die. One that nobody has touched for longer than a
+// conversation can take was lost by other means, and is taken over after all.
+func (c *conversation) isDuplicate() bool {
+	if c.state.Last == 0 || c.state.Place == c.p.Place {
+		return false
+	}
+	return time.Since(c.state.LastAt) < c.bot.ConversationTimeout+c.bot.HandoffWait+time.Hour
 }
 
 // beginAgain counts the attempt of a worker that ended without a word, and claims the prompt with the next one.

@@ -11,6 +11,8 @@ import (
 // as a journal that is read again, so a worker that goes on after a crash stands where the one before it stood.
 type State struct {
 	Last      uint64 // sequence of the last record, 0 if there is none: what the next append expects
+	Place     string // of the message that the prompt came with
+	LastAt    time.Time
 	VisitorID string
 	StartedAt time.Time
 	Turns     []Turn
@@ -88,7 +90,7 @@ func (s *State) Apply(r *Record, seq uint64) {
 
 // stored notes what only a stored record makes true: who wrote it, the fence, and the count of attempts.
 func (s *State) stored(r *Record, seq uint64) {
-	s.Last = seq
+	s.Last, s.LastAt, s.Place = seq, r.At, r.Place
 	if s.Attempt == 0 {
 		s.Attempt, s.open, s.StartedAt = 1, true, r.At
 	}
@@ -197,6 +199,12 @@ func (s *State) settledTurns() int {
 	return n
 }
 
+// forget takes back an action that is not to be enqueued.
+func (s *State) forget(id string) {
+	s.actions = slices.DeleteFunc(s.actions, func(a rules.Action) bool { return a.ID == id })
+	delete(s.asked, id)
+}
+
 func (s *State) turn() *Turn {
 	if len(s.Turns) == 0 {
 		return nil
@@ -210,6 +218,17 @@ func (s *State) response() *rules.Response {
 		return &rules.Response{}
 	}
 	return &rules.Response{Text: t.Response, MessageID: t.MessageID}
+}
+
+// fitEvent leaves out of the transcript what it has no room for. The rules have seen it by then.
+func (s *State) fitEvent(seen *rules.Seen, size int) {
+	if size <= s.room {
+		s.room -= size
+		return
+	}
+	s.Truncated = true
+	seen.Raw, seen.Content, seen.Message = nil, cutText(seen.Content, s.room), cutText(seen.Message, s.room)
+	s.room -= min(s.room, len(seen.Content)+len(seen.Message))
 }
 
 // fit cuts text to the room that the transcript has left, at the boundary of a character.

@@ -123,6 +123,14 @@ func (w *Worker) Line(bot string) *Line { return w.generation.Load().lines[bot] 
 // Rules returns the rule set in use.
 func (w *Worker) Rules() *rules.Set { return w.generation.Load().set }
 
+// label is bot as a label of metrics: a name that the rules don't know could be any, and any number of them.
+func (g *generation) label(bot string) string {
+	if _, known := g.set.Bot(bot); known {
+		return bot
+	}
+	return "(unknown)"
+}
+
 // enter notes that this process holds the prompt; false means that it already does.
 func (w *Worker) enter(id string) bool {
 	w.mu.Lock()

@@ -88,7 +88,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 		return err
 	}
 	a.intake = a.queue.Start(a.worker, a.Concurrency)
-	a.intake.SetBots(botNames(set))
+	a.intake.SetBots(takenBots(set))
 	a.ask, err = ask.Start(ask.Config{
 		Conn: a.conn, JetStream: a.js, Prefix: a.Prefix, Version: a.Version, Timeout: a.AskTimeout, Log: a.Log,
 		Known: func(bot string) bool { return a.worker.Line(bot) != nil },
@@ -263,12 +263,12 @@ func (a *App) live(subject string, l *worker.Live) {
 	}
 }
 
-func botNames(set *rules.Set) []string {
-	names := make([]string, 0, len(set.Bots()))
+func takenBots(set *rules.Set) []queue.Bot {
+	bots := make([]queue.Bot, 0, len(set.Bots()))
 	for _, b := range set.Bots() {
-		names = append(names, b.Name)
+		bots = append(bots, queue.Bot{Name: b.Name, Max: b.MaxConversations})
 	}
-	return names
+	return bots
 }
 
 // checks are the lines of /readyz.

@@ -63,7 +63,7 @@ func (a *App) swap(ctx context.Context, set *rules.Set) error {
 	if err := a.use(ctx, set); err != nil {
 		return err
 	}
-	a.intake.SetBots(botNames(set))
+	a.intake.SetBots(takenBots(set))
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 type Handler interface {
 	Handle(ctx context.Context, job *worker.Job) worker.Disposition
 	// Admit waits until bot may have another conversation.
-	Admit(ctx context.Context, bot string) (release func(), err error)
+	Admit(ctx context.Context, bot string) error
 }
 
 // maxAckPending bounds the prompts of a bot that all workers hold together, the delayed ones included.
@@ -45,12 +45,18 @@ type Intake struct {
 	beating  sync.WaitGroup
 
 	mu   sync.Mutex
-	bots map[string]context.CancelFunc
+	bots map[Bot]context.CancelFunc
+}
+
+// Bot is one whose prompts are taken.
+type Bot struct {
+	Name string
+	Max  int // conversations at once in this process; 0 is no limit beyond the worker's
 }
 
 // Start begins to sweep; SetBots begins to take. slots is the number of prompts held at once.
 func (q *Queue) Start(handler Handler, slots int) *Intake {
-	in := &Intake{q: q, handler: handler, slots: NewSlots(slots), beat: newHeartbeat(q.AckWait), log: q.Log, bots: map[string]context.CancelFunc{}}
+	in := &Intake{q: q, handler: handler, slots: NewSlots(slots), beat: newHeartbeat(q.AckWait), log: q.Log, bots: map[Bot]context.CancelFunc{}}
 	in.taking, in.stopTake = context.WithCancelCause(context.Background())
 	in.handling, in.handBack = context.WithCancelCause(context.Background())
 	in.moved.now()
@@ -61,11 +67,11 @@ func (q *Queue) Start(handler Handler, slots int) *Intake {
 }
 
 // SetBots makes the intake take prompts of exactly these bots. Conversations of a bot that is gone go on to their end.
-func (in *Intake) SetBots(bots []string) {
+func (in *Intake) SetBots(bots []Bot) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	gone := in.bots
-	in.bots = map[string]context.CancelFunc{}
+	in.bots = map[Bot]context.CancelFunc{}
 	for _, bot := range bots {
 		if cancel, ok := gone[bot]; ok {
 			in.bots[bot] = cancel
@@ -84,24 +90,31 @@ func (in *Intake) SetBots(bots []string) {
 func (in *Intake) knows(bot string) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	_, ok := in.bots[bot]
-	return ok
+	for b := range in.bots {
+		if b.Name == bot {
+			return true
+		}
+	}
+	return false
 }
 
 // startBot runs the three loops of a bot: prompts in parallel, tokens of lanes, and the mover that fills the lanes.
-func (in *Intake) startBot(ctx context.Context, bot string) {
-	n := in.q.Names
-	in.runTaker(ctx, bot, in.q.prompts, in.consumer("bot-"+bot, n.Prompts(bot)), func(m jetstream.Msg) { in.handlePlain(bot, m) })
-	in.runTaker(ctx, bot, in.q.ready, in.consumer("lanes-"+bot, n.ready(bot, "*")), func(m jetstream.Msg) { in.handleToken(bot, m) })
-	in.loops.Go(func() { in.move(ctx, bot) })
-}
-
-func (in *Intake) runTaker(ctx context.Context, bot string, stream jetstream.Stream, config jetstream.ConsumerConfig, handle func(jetstream.Msg)) {
-	t := &taker{
-		stream: stream, config: config, slots: in.slots, handle: handle, log: in.log, wg: &in.handlers,
-		admit: func(ctx context.Context) (func(), error) { return in.handler.Admit(ctx, bot) },
+func (in *Intake) startBot(ctx context.Context, b Bot) {
+	n, bot := in.q.Names, b.Name
+	slots := []*Slots{in.slots}
+	if b.Max > 0 {
+		slots = []*Slots{NewSlots(b.Max), in.slots}
 	}
-	in.loops.Go(func() { t.run(ctx) })
+	run := func(stream jetstream.Stream, durable, filter string, handle func(jetstream.Msg)) {
+		t := &taker{
+			stream: stream, config: in.consumer(durable, filter), slots: slots, handle: handle, log: in.log, wg: &in.handlers,
+			admit: func(ctx context.Context) error { return in.handler.Admit(ctx, bot) },
+		}
+		in.loops.Go(func() { t.run(ctx) })
+	}
+	run(in.q.prompts, "bot-"+bot, n.Prompts(bot), func(m jetstream.Msg) { in.handlePlain(bot, m) })
+	run(in.q.ready, "lanes-"+bot, n.ready(bot, "*"), func(m jetstream.Msg) { in.handleToken(bot, m) })
+	in.loops.Go(func() { in.move(ctx, bot) })
 }
 
 func (in *Intake) consumer(durable, filter string) jetstream.ConsumerConfig {

@@ -32,6 +32,7 @@ import (
 const (
 	headerArrived  = "Dgworker-Arrived"  // when it came, RFC 3339 with nanoseconds
 	headerPosition = "Dgworker-Position" // its id by position
+	headerMsgID    = "Dgworker-Msg-Id"   // its Nats-Msg-Id, which must not tell this stream what to store
 	headerLane     = "Dgworker-Lane"     // the lane's name, if it came on a lane subject
 	headerBehind   = "Dgworker-Behind"   // the lane at whose head it waits besides
 )
@@ -103,7 +104,10 @@ func (in *Intake) queueUp(ctx context.Context, job *worker.Job, lane, id, behind
 		}
 	}
 	msg.Header.Set(headerArrived, job.Arrived.Format(time.RFC3339Nano))
-	msg.Header.Set(headerPosition, id)
+	msg.Header.Set(headerPosition, job.PositionID)
+	if ids := job.Headers[worker.HeaderID]; len(ids) > 0 {
+		msg.Header.Set(headerMsgID, ids[0])
+	}
 	msg.Header.Set(headerLane, job.Lane)
 	if behind != "" {
 		msg.Header.Set(headerBehind, behind)
@@ -224,6 +228,8 @@ func laneJob(bot string, head *jetstream.RawStreamMsg, token jetstream.Msg) *wor
 	for name, values := range head.Header {
 		switch name {
 		case headerArrived, headerPosition, headerLane, headerBehind:
+		case headerMsgID:
+			job.Headers[worker.HeaderID] = values
 		default:
 			job.Headers[name] = values
 		}

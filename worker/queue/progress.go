@@ -22,7 +22,7 @@ func (in *Intake) Progress(ctx context.Context) (string, error) {
 	in.mu.Lock()
 	bots := make([]string, 0, len(in.bots))
 	for bot := range in.bots {
-		bots = append(bots, bot)
+		bots = append(bots, bot.Name)
 	}
 	in.mu.Unlock()
 	waiting := uint64(0)

@@ -15,9 +15,9 @@ import (
 type taker struct {
 	stream jetstream.Stream
 	config jetstream.ConsumerConfig
-	slots  *Slots
-	admit  func(context.Context) (release func(), err error) // waits until the bot may have another conversation
-	handle func(jetstream.Msg)                               // runs on a goroutine of its own
+	slots  []*Slots                    // one of each is needed for a message: of the bot, if it has a limit, and of the worker
+	admit  func(context.Context) error // waits until the bot may have another conversation
+	handle func(jetstream.Msg)         // runs on a goroutine of its own
 	log    *zap.Logger
 	wg     *sync.WaitGroup // of the handlers
 
@@ -45,47 +45,76 @@ func (t *taker) run(ctx context.Context) {
 
 // takeOne waits for the bot, then for a slot, then for a message, in that order: what is held is never waited with.
 func (t *taker) takeOne(ctx context.Context) error {
-	release, err := t.admit(ctx)
+	if err := t.admit(ctx); err != nil {
+		return err
+	}
+	held, err := t.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	slot, err := t.slots.Acquire(ctx)
-	if err != nil {
-		release()
-		return err
-	}
-	msg, err := t.next(ctx, slot)
+	msg, err := t.next(ctx, held)
 	if err != nil || msg == nil {
-		slot.Release()
-		release()
+		held.release()
 		if err == nil {
 			err = wait(ctx, afterNothing)
 		}
 		return err
 	}
 	if ctx.Err() != nil { // stopped while it was on its way
-		slot.Release()
-		release()
+		held.release()
 		return msg.Nak()
 	}
-	slot.Use()
+	for _, slot := range held {
+		slot.Use()
+	}
 	t.wg.Go(func() {
-		defer release()
-		defer slot.Release()
+		defer held.release()
 		t.handle(msg)
 	})
 	return nil
 }
 
+// heldSlots are the slots that one message needs.
+type heldSlots []*Slot
+
+func (h heldSlots) release() {
+	for _, slot := range h {
+		slot.Release()
+	}
+}
+
+// wait makes every slot ask giveUp when somebody else wants it; false means that one is wanted already.
+func (h heldSlots) wait(giveUp func()) bool {
+	for _, slot := range h {
+		if !slot.Wait(giveUp) {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *taker) acquire(ctx context.Context) (heldSlots, error) {
+	var held heldSlots
+	for _, slots := range t.slots {
+		slot, err := slots.Acquire(ctx)
+		if err != nil {
+			held.release()
+			return nil, err
+		}
+		held = append(held, slot)
+	}
+	return held, nil
+}
+
 // next waits for a message for as long as nobody else wants the slot; nil means that there was none.
-func (t *taker) next(ctx context.Context, slot *Slot) (jetstream.Msg, error) {
+func (t *taker) next(ctx context.Context, held heldSlots) (jetstream.Msg, error) {
 	if t.iter == nil {
 		if err := t.open(ctx); err != nil {
 			return nil, err
 		}
 	}
 	iter := t.iter
-	if !slot.Wait(iter.Drain) {
+	if !held.wait(iter.Drain) {
 		return t.look()
 	}
 	defer context.AfterFunc(ctx, iter.Drain)()
