@@ -68,13 +68,12 @@ func exitCode(err error, stderr io.Writer) int {
 	case err == nil:
 		return 0
 	case errors.Is(err, errNo):
-		if err != errNo { // wrapped: it says what the question was
-			fmt.Fprintln(stderr, "dgworker:", strings.TrimSuffix(err.Error(), ": "+errNo.Error()))
+		if why := strings.TrimSuffix(err.Error(), errNo.Error()); why != "" { // it says what the question was
+			fmt.Fprintln(stderr, "dgworker:", strings.TrimSuffix(why, ": "))
 		}
 		return 1
 	case errors.As(err, &problems):
-		fmt.Fprint(stderr, problems.Error())
-		fmt.Fprintf(stderr, "dgworker: %d mistakes in the rules\n", len(problems))
+		fmt.Fprintf(stderr, "%s\ndgworker: the rules have mistakes: %d\n", strings.TrimRight(problems.Error(), "\n"), len(problems))
 		return 2
 	}
 	fmt.Fprintln(stderr, "dgworker:", err)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"dgworker/rules"
 	"dgworker/rules/rulesfile"
@@ -22,7 +23,7 @@ func (c checkCommand) Run(e *env) error {
 	var problems rules.Problems
 	switch {
 	case errors.As(err, &problems):
-		fmt.Fprint(e.stderr, problems.Error())
+		fmt.Fprintln(e.stderr, strings.TrimRight(problems.Error(), "\n"))
 		return errNo
 	case err != nil:
 		return err

@@ -43,6 +43,7 @@ type App struct {
 	ask      *ask.Service
 	watch    *watcher
 
+	ready    atomic.Bool
 	draining atomic.Bool
 	mu       sync.Mutex // of Reload
 	broken   error      // why the rules on disk are not in use, nil if they are
@@ -100,6 +101,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	a.ready.Store(true)
 	a.Log.Info("ready", zap.String("version", a.Version), zap.String("worker", a.worker.Name), zap.String("nats", a.conn.ConnectedUrlRedacted()),
 		zap.String("rules", set.Version()), zap.Int("bots", len(set.Bots())), zap.Int("rule_count", len(set.Rules())),
 		zap.Int("concurrency", a.Concurrency), zap.String("admin", a.AdminAddr()))
@@ -247,7 +249,9 @@ func (a *App) stopAll() {
 	if err := errors.Join(errs...); err != nil {
 		a.Log.Warn("not everything could be closed in time", zap.Error(err))
 	}
-	a.Log.Info("stopped")
+	if a.ready.Load() {
+		a.Log.Info("stopped")
+	}
 }
 
 func (a *App) stopAsking() {

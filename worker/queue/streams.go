@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 )
@@ -52,10 +53,17 @@ func (c *Config) streams() []jetstream.StreamConfig {
 func EnsureStreams(ctx context.Context, c *Config, extra ...jetstream.StreamConfig) error {
 	var errs []error
 	for _, want := range append(c.streams(), extra...) {
-		errs = append(errs, ensureStream(ctx, c, want))
+		err := ensureStream(ctx, c, want)
+		if errors.Is(err, errNoJetStream) {
+			return err
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
+
+// errNoJetStream is what a server without JetStream comes to: its API has no responders.
+var errNoJetStream = errors.New("JetStream is off on this NATS server or account: start it with -js, or choose an account (or --nats-domain) that has it")
 
 func ensureStream(ctx context.Context, c *Config, want jetstream.StreamConfig) error {
 	stream, err := c.JetStream.Stream(ctx, want.Name)
@@ -66,8 +74,8 @@ func ensureStream(ctx context.Context, c *Config, want jetstream.StreamConfig) e
 		}
 	}
 	switch {
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return fmt.Errorf("open stream %s: JetStream is off on this NATS server or account: start it with -js, or choose an account that has it", want.Name)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("open stream %s: %w", want.Name, errNoJetStream)
 	case err != nil:
 		return fmt.Errorf("open stream %s: %w", want.Name, err)
 	}
