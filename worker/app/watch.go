@@ -1,6 +1,7 @@
 package app
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
+
+	"dgworker/rules/rulesfile"
 )
 
 // watcher calls reload when the rules on disk change.
@@ -40,7 +43,7 @@ func watchRules(path string, log *zap.Logger, reload func()) (*watcher, error) {
 		fs.Close()
 		<-w.done
 	})
-	go w.run(log, reload)
+	go w.run(path, log, reload)
 	return w, nil
 }
 
@@ -55,8 +58,9 @@ func foldersOf(path string) []string {
 	return dirs
 }
 
-func (w *watcher) run(log *zap.Logger, reload func()) {
+func (w *watcher) run(path string, log *zap.Logger, reload func()) {
 	defer close(w.done)
+	last := fingerprint(path)
 	settled := time.NewTimer(time.Hour)
 	settled.Stop()
 	defer settled.Stop()
@@ -73,7 +77,22 @@ func (w *watcher) run(log *zap.Logger, reload func()) {
 			}
 			log.Warn("changes of the rules may go unseen until SIGHUP", zap.Error(err))
 		case <-settled.C:
-			reload()
+			if now := fingerprint(path); now != last {
+				last = now
+				reload()
+			}
 		}
 	}
+}
+
+// fingerprint tells whether the rules themselves have changed: other files live in the folder too, and one of them may be
+// the log that a reload writes to.
+func fingerprint(path string) [sha256.Size]byte {
+	files, err := rulesfile.Read(path)
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%s %d\n%s", f.Name, len(f.Text), f.Text)
+	}
+	fmt.Fprint(h, err)
+	return [sha256.Size]byte(h.Sum(nil))
 }
