@@ -75,11 +75,11 @@ func (c *Client) Dial(ctx context.Context, visitorID string) (*Conn, error) {
 	target := c.target(visitorID)
 	ws, resp, err := c.dialer.DialContext(context.WithValue(ctx, cutKey{}, cut), target, nil)
 	if !cut.release() && err == nil { // ctx ended after the last byte of the handshake
-		ws.Close()
+		_ = ws.Close()
 		err = context.Cause(ctx)
 	}
 	if err == nil && resp.Header.Get("Sec-Websocket-Extensions") != "" {
-		ws.Close() // the library would go along with a compression that it didn't ask for
+		_ = ws.Close() // the library would go along with a compression that it didn't ask for
 		err = fmt.Errorf("%w: it switched on an extension that was not offered", ErrHandshake)
 	}
 	if err != nil {

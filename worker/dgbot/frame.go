@@ -87,10 +87,12 @@ func parseAny(b []byte, f *Frame) error {
 	}
 	for key, value := range m {
 		if p := f.field(key); p != nil {
-			*p = decodeString(value)
+			*p, _ = decodeEscaped(value) // not a string: empty
 		}
 	}
-	f.Type, f.Status = intern(f.Type), intern(f.Status)
+	for _, p := range []*string{&f.Type, &f.MessageID, &f.Tool, &f.Status, &f.Message, &f.AgentName} {
+		*p = Clean(*p) // halves are of use in Content alone
+	}
 	return nil
 }
 

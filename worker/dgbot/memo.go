@@ -13,24 +13,29 @@ func (m *memo) id(b []byte) string {
 	return m.last
 }
 
-// words are the types and statuses that the protocol document names: they are never copied out of a frame.
-var words = map[string]string{
-	StreamStart: StreamStart, StreamChunk: StreamChunk, StreamEnd: StreamEnd,
-	ToolAction: ToolAction, ToolActionResult: ToolActionResult, HandoffOffered: HandoffOffered,
-	AgentJoined: AgentJoined, AgentMessage: AgentMessage, AgentLeft: AgentLeft,
-	"calling": "calling", "done": "done", "error": "error",
-}
-
-func internBytes(b []byte) string {
-	if w, ok := words[string(b)]; ok { // the look-up doesn't allocate
-		return w
+// intern returns b as a string, without a copy if it is a type or a status that the protocol document names.
+func intern(b []byte) string {
+	switch string(b) {
+	case StreamStart:
+		return StreamStart
+	case StreamChunk:
+		return StreamChunk
+	case StreamEnd:
+		return StreamEnd
+	case ToolAction:
+		return ToolAction
+	case ToolActionResult:
+		return ToolActionResult
+	case HandoffOffered:
+		return HandoffOffered
+	case AgentMessage:
+		return AgentMessage
+	case "calling":
+		return "calling"
+	case "done":
+		return "done"
+	case "error":
+		return "error"
 	}
 	return string(b)
-}
-
-func intern(s string) string {
-	if w, ok := words[s]; ok {
-		return w
-	}
-	return s
 }

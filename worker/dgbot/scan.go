@@ -47,7 +47,7 @@ func (f *Frame) set(key, value, quoted []byte, plain bool, seen *memo) bool {
 		*p = s
 		return ok
 	case p == &f.Type || p == &f.Status:
-		*p = internBytes(value)
+		*p = intern(value)
 	case p == &f.MessageID:
 		*p = seen.id(value)
 	case p != nil:

@@ -7,15 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-const replacement = "\uFFFD" // three bytes, as many as half of a surrogate pair in WTF-8
-
-// decodeString returns the string that the valid JSON text raw holds, and "" for any other JSON value.
-func decodeString(raw []byte) string {
-	s, _ := decodeEscaped(raw)
-	return s
-}
-
-// decodeEscaped decodes one quoted JSON string. encoding/json does it, except for halves of surrogate pairs at either
+// decodeEscaped decodes one quoted JSON string; other JSON values are not ok. encoding/json does it, except for halves of surrogate pairs at either
 // end of the text: those would become U+FFFD each, and a character cut in two by a chunk's border would be lost.
 func decodeEscaped(quoted []byte) (string, bool) {
 	if len(quoted) < 2 || quoted[0] != '"' {
