@@ -26,15 +26,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, problem, status)
 		return
 	}
-	s.awaitOthers(sessionID{key, visitor})
+	who := sessionID{key, visitor}
+	id := s.reserve(who)
 	ws, err := s.upgrader.Upgrade(w, r, nil)
 	if err != nil { // the client has its answer
-		s.count(func(st *Stats) { st.Refused++ })
+		s.release(who, id)
 		return
 	}
 	ws.SetReadLimit(maxIncoming)
-	c := newConn(s.ids.Add(1), ws)
-	ss := s.attach(sessionID{key, visitor}, c)
+	c := newConn(id, ws)
+	ss := s.attach(who, c)
 	defer s.detach(ss, c)
 	s.read(ss, c)
 }

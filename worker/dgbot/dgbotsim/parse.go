@@ -9,6 +9,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // ScriptError is a mistake in a script's YAML. Its text is "line:column: what is wrong" and the line itself, so that a
@@ -61,8 +62,16 @@ func mistakeAt(src []byte, n ast.Node, problem string) error {
 	if n == nil || n.GetToken() == nil {
 		return newScriptError(src, 1, 1, problem)
 	}
-	at := n.GetToken().Position
+	at := tokenOf(n).Position
 	return newScriptError(src, at.Line, at.Column, problem)
+}
+
+// tokenOf returns where a reader sees a node begin: the library says that a mapping begins at its first colon.
+func tokenOf(n ast.Node) *token.Token {
+	if m, ok := n.(*ast.MappingNode); ok && len(m.Values) > 0 && !m.IsFlowStyle {
+		return m.Values[0].Key.GetToken()
+	}
+	return n.GetToken()
 }
 
 func newScriptError(src []byte, line, column int, problem string) *ScriptError {
@@ -92,7 +101,7 @@ func decode(n ast.Node, v any) error {
 	err := yaml.NodeToValue(n, v, yaml.Strict())
 	var positioned yaml.Error
 	if err != nil && !errors.As(err, &positioned) {
-		return &yaml.SyntaxError{Message: err.Error(), Token: n.GetToken()}
+		return &yaml.SyntaxError{Message: err.Error(), Token: tokenOf(n)}
 	}
 	return err
 }
@@ -110,7 +119,7 @@ func (s *Step) UnmarshalYAML(n ast.Node) error {
 	if !ok || len(m.Values) != 1 {
 		return &yaml.SyntaxError{
 			Message: "a step is one key and its value, one of: " + strings.Join(stepNames, ", "),
-			Token:   n.GetToken(),
+			Token:   tokenOf(n),
 		}
 	}
 	key, value := m.Values[0].Key, m.Values[0].Value

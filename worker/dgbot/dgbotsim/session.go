@@ -13,8 +13,8 @@ type sessionID struct{ key, visitor string }
 // session is a visitor over all connections. Its fields are of Server.mu.
 type session struct {
 	id       sessionID
-	attempts int // handshakes so far, refused ones too
-	conns    map[int64]*conn
+	attempts int             // handshakes so far, refused ones too
+	conns    map[int64]*conn // nil: its handshake is being answered
 	maxOpen  int
 	greeted  bool
 	messages int
@@ -53,33 +53,51 @@ func (s *Server) attempt(id sessionID) int {
 	return ss.attempts - 1
 }
 
-// awaitOthers gives earlier connections of the visitor the grace time to end: a client that closed one and at once opens
-// the next has done nothing wrong, but the server may not have noticed yet.
-func (s *Server) awaitOthers(id sessionID) {
+// reserve returns the id of a connection whose handshake is about to be answered. It gives earlier connections of the
+// visitor the grace time to end: a client that closed one and at once opens the next has done nothing wrong, but the
+// server may not have noticed yet. From here on the new one counts as open, or the next would overtake it.
+func (s *Server) reserve(visitor sessionID) int64 {
 	timer := time.NewTimer(s.grace)
 	defer timer.Stop()
-	for {
+	for waiting := true; ; {
 		s.mu.Lock()
-		ss := s.session(id)
-		open, detached := len(ss.conns), ss.detached.wait()
-		s.mu.Unlock()
-		if open == 0 {
-			return
+		ss := s.session(visitor)
+		if len(ss.conns) == 0 || !waiting {
+			defer s.mu.Unlock()
+			id := s.ids.Add(1)
+			ss.conns[id] = nil
+			return id
 		}
+		detached := ss.detached.wait()
+		s.mu.Unlock()
 		select {
 		case <-detached:
 		case <-timer.C:
-			return
+			waiting = false
 		case <-s.ctx.Done():
-			return
+			waiting = false
 		}
 	}
+}
+
+// release takes back what reserve gave, for a handshake that failed.
+func (s *Server) release(visitor sessionID, id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ss := s.session(visitor)
+	delete(ss.conns, id)
+	ss.detached.send()
+	s.stats.Refused++
+	s.changed.send()
 }
 
 func (s *Server) attach(id sessionID, c *conn) *session {
 	s.mu.Lock()
 	ss := s.session(id)
 	for _, older := range slices.Sorted(maps.Keys(ss.conns)) {
+		if older >= c.id {
+			break
+		}
 		s.overlaps = append(s.overlaps, Overlap{
 			Key: id.key, Visitor: id.visitor, Older: older, Newer: c.id, At: time.Now(),
 		})
@@ -237,7 +255,7 @@ func (s *Server) reconnected(ss *session) *conn {
 // newest returns the connection opened last that is not gone. The caller holds Server.mu.
 func (ss *session) newest() *conn {
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(ss.conns))) {
-		if c := ss.conns[id]; c.gone.Err() == nil {
+		if c := ss.conns[id]; c != nil && c.gone.Err() == nil {
 			return c
 		}
 	}
