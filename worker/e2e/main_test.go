@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+var (
+	chaosPrompts = flag.Int("chaos.prompts", 500, "prompts of the chaos run; from 5000 on it runs on a cluster")
+	chaosSeed    = flag.Uint64("chaos.seed", 0, "seed of the chaos run; 0 takes one from the clock")
+	binaries     string // folder of dgworker and nats-server
+)
+
+// TestMain builds the programs that the tests run as processes: as users run them, so without the race detector.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		var err error
+		if binaries, err = os.MkdirTemp("", "dgworker-e2e-"); err == nil {
+			defer os.RemoveAll(binaries)
+			err = build("dgworker", "dgworker/cmd/dgworker")
+		}
+		if err == nil {
+			err = build("nats-server", "github.com/nats-io/nats-server/v2")
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 2
+		}
+		code := m.Run()
+		if err := goleak.Find(); err != nil && code == 0 {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
+	}())
+}
+
+func build(name, pkg string) error {
+	out, err := exec.Command("go", "build", "-race=false", "-o", filepath.Join(binaries, name), pkg).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}

@@ -1,0 +1,285 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// process is a program that is started, stopped and killed. Its output goes to a file that a failing test shows.
+type process struct {
+	t    *testing.T
+	name string
+	argv []string
+	log  string
+
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	from int           // where the log of the process that runs now begins
+	done chan struct{} // closed when the process that runs now has ended
+}
+
+func startProcess(t *testing.T, name string, argv ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: name, argv: argv, log: filepath.Join(t.TempDir(), name+".log")}
+	p.start()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("the end of %s's log:\n%s", name, p.tail(40))
+		}
+	})
+	return p
+}
+
+func (p *process) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer out.Close()
+	if info, err := out.Stat(); err == nil {
+		p.from = int(info.Size())
+	}
+	p.cmd = exec.Command(filepath.Join(binaries, p.argv[0]), p.argv[1:]...)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.Env = []string{"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH")}
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	done, cmd := make(chan struct{}), p.cmd
+	p.done = done
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // how it ended is asked where it matters
+	}()
+}
+
+func (p *process) signal(s os.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.cmd.Process.Signal(s) // one that has ended needs none
+}
+
+// wait returns the exit code, -1 if a signal ended the process.
+func (p *process) wait() int {
+	p.mu.Lock()
+	done, cmd := p.done, p.cmd
+	p.mu.Unlock()
+	<-done
+	return cmd.ProcessState.ExitCode()
+}
+
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	p.wait()
+}
+
+// terminate asks the process to end and returns its exit code.
+func (p *process) terminate() int {
+	p.signal(syscall.SIGTERM)
+	return p.wait()
+}
+
+func (p *process) output() string {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		p.t.Error(err)
+	}
+	return string(b)
+}
+
+// awaitReady waits until the worker that runs now says that it is ready, or has ended.
+func (p *process) awaitReady() {
+	p.mu.Lock()
+	from, done := p.from, p.done
+	p.mu.Unlock()
+	eventually(p.t, 30*time.Second, p.name+" is ready", func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return strings.Contains(p.output()[from:], `"msg":"ready"`)
+		}
+	})
+}
+
+func (p *process) tail(n int) string {
+	lines := strings.Split(strings.TrimRight(p.output(), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// freePort returns a port that nobody listens on.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// startNATS starts n server processes, a cluster if n is more than one, and returns them with the address of all.
+func startNATS(t *testing.T, n int) ([]*process, string) {
+	t.Helper()
+	var routes, urls []string
+	ports := make([]int, 2*n)
+	for i := range ports {
+		ports[i] = freePort(t)
+	}
+	for i := range n {
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[n+i]))
+		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", ports[i]))
+	}
+	servers := make([]*process, n)
+	for i := range n {
+		dir := t.TempDir()
+		argv := []string{"nats-server", "-a", "127.0.0.1", "-p", fmt.Sprint(ports[i]), "-js", "-sd", dir, "-n", fmt.Sprintf("n%d", i)}
+		if n > 1 {
+			argv = append(argv, "--cluster_name", "e2e", "--cluster", routes[i], "--routes", strings.Join(routes, ","))
+		}
+		servers[i] = startProcess(t, fmt.Sprintf("nats%d", i), argv...)
+	}
+	return servers, strings.Join(urls, ",")
+}
+
+// connect waits until NATS answers with JetStream and returns a connection that the test owns.
+func connect(t *testing.T, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := nc.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, "JetStream answers", func() bool {
+		_, err := js.AccountInfo()
+		return err == nil
+	})
+	return nc
+}
+
+// eventually waits until cond holds. Between processes there is no signal to wait for.
+func eventually(t *testing.T, d time.Duration, what string, cond func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("not within %s: %s", d, what)
+		}
+	}
+}
+
+// proxy passes TCP connections through to a server, and cuts them all when it is told to.
+type proxy struct {
+	listener net.Listener
+	target   string
+	wg       sync.WaitGroup
+	mu       sync.Mutex
+	conns    map[net.Conn]struct{}
+}
+
+func startProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: l, target: target, conns: map[net.Conn]struct{}{}}
+	p.wg.Go(p.accept)
+	t.Cleanup(func() {
+		l.Close()
+		p.cut()
+		p.wg.Wait()
+	})
+	return p
+}
+
+func (p *proxy) url() string { return "nats://" + p.listener.Addr().String() }
+
+func (p *proxy) accept() {
+	for {
+		in, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.wg.Go(func() { p.serve(in) })
+	}
+}
+
+func (p *proxy) serve(in net.Conn) {
+	defer in.Close()
+	out, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	p.hold(in, out)
+	defer p.letGo(in, out)
+	p.wg.Go(func() { pass(in, out) })
+	pass(out, in)
+}
+
+// pass copies what it reads, and closes both ends when there is no more. INFO is passed without the addresses of other
+// servers, so that clients stay with the proxy.
+func pass(to, from net.Conn) {
+	defer to.Close()
+	defer from.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := to.Write(bytes.ReplaceAll(buf[:n], []byte(`"connect_urls"`), []byte(`"connect_none"`))); err != nil {
+			return
+		}
+	}
+}
+
+func (p *proxy) hold(conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		p.conns[c] = struct{}{}
+	}
+}
+
+func (p *proxy) letGo(conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		delete(p.conns, c)
+	}
+}
+
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.Close()
+	}
+}
