@@ -102,18 +102,33 @@ func (p *process) output() string {
 	return string(b)
 }
 
-// awaitReady waits until the worker that runs now says that it is ready, or has ended.
-func (p *process) awaitReady() {
+// ended says whether the process has ended by itself or otherwise.
+func (p *process) ended() bool {
 	p.mu.Lock()
-	from, done := p.from, p.done
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// revive starts the process again if it has ended, as a supervisor does: a worker that finds no NATS at its start ends.
+func (p *process) revive() {
+	if p.ended() {
+		p.start()
+	}
+}
+
+// awaitReady waits until the worker that runs now says that it is ready.
+func (p *process) awaitReady() {
 	eventually(p.t, 30*time.Second, p.name+" is ready", func() bool {
-		select {
-		case <-done:
-			return true
-		default:
-			return strings.Contains(p.output()[from:], `"msg":"ready"`)
-		}
+		p.revive()
+		p.mu.Lock()
+		from := p.from
+		p.mu.Unlock()
+		return strings.Contains(p.output()[from:], `"msg":"ready"`)
 	})
 }
 
