@@ -81,7 +81,7 @@ func (s *Sink) attempt(own, parent context.Context, d sinks.Delivery, authorizat
 	resp, err := s.transport.RoundTrip(s.request(sending, d, authorization))
 	address, err, stale := t.settle(err, s.cfg.StaleWithin)
 	if err != nil {
-		return s.failed(parent, err, address), stale
+		return s.failed(own, parent, err, address), stale
 	}
 	v = s.judge(d, resp)
 	v.Address = address

@@ -59,21 +59,21 @@ func retryAfter(value string, now time.Time, limit time.Duration) time.Duration 
 	return min(max(date.Sub(now), 0), limit)
 }
 
-// failed is the verdict of an attempt that got no status. parent is the caller's context.
-func (s *Sink) failed(parent context.Context, err error, address string) sinks.Verdict {
+// failed is the verdict of an attempt that got no status; own and parent as in attempt.
+func (s *Sink) failed(own, parent context.Context, err error, address string) sinks.Verdict {
 	v := sinks.Verdict{Class: sinks.Retry, Address: address, Reason: s.redact.reason(unquoted(err).Error())}
 	var refused *tokenError
 	switch {
 	case blocked(err):
 		v.Class, v.Address = sinks.Permanent, ""
+	case parent.Err() != nil:
+		v.Reason = s.redact.reason("the attempt was stopped: " + context.Cause(parent).Error())
 	case errors.As(err, &refused):
 		v.Class, v.RetryAfter = refused.class(), refused.retryAfter(s.cfg.MaxRetryAfter)
 		if v.Class == sinks.Limited {
 			v.MaxAttempts = s.cfg.LimitedAttempts
 		}
-	case parent.Err() != nil:
-		v.Reason = s.redact.reason("the attempt was stopped: " + context.Cause(parent).Error())
-	case errors.Is(err, context.DeadlineExceeded):
+	case own.Err() != nil:
 		v.Reason = fmt.Sprintf("no answer within %s", s.cfg.Timeout)
 	}
 	return v

@@ -73,7 +73,7 @@ func (s *Sink) Deliver(ctx context.Context, d sinks.Delivery) sinks.Verdict {
 	defer cancel()
 	authorization, err := s.authorization(own)
 	if err != nil {
-		return s.failed(ctx, err, "")
+		return s.failed(own, ctx, err, "")
 	}
 	v, stale := s.attempt(own, ctx, d, authorization)
 	if stale {
