@@ -13,6 +13,7 @@ import (
 type act struct {
 	do    func(context.Context, *conn) error // errGone if it has to be done again on another connection; nil: nothing
 	spots []Spot                             // what a fault before this act would be
+	stays bool                               // it is not taken to the visitor's next connection
 }
 
 var (
@@ -76,6 +77,7 @@ func (c *composer) rough(s Step) {
 		c.add(func(_ context.Context, to *conn) error { to.close(s.Close.Code, s.Close.Reason); return nil })
 	case s.Silence:
 		c.add(func(ctx context.Context, to *conn) error { to.wait(ctx); return errSilence })
+		c.out[len(c.out)-1].stays = true
 	case s.Garbage != "":
 		c.garbage(s.Garbage)
 	case s.Raw != "":

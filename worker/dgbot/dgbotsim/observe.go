@@ -36,7 +36,7 @@ type Overlap struct {
 	Active       bool // the older one sent a message after the newer had opened: not merely forgotten
 }
 
-// Stats returns the counts so far.
+// Stats returns the counts so far. A client knows of its connection a moment before Stats does: use Await.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

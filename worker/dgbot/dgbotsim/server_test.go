@@ -38,9 +38,7 @@ refuse:
 			t.Errorf("%s: got %+v, %v", tt.query, resp, err)
 		}
 	}
-	if s := sim.Stats(); s.Refused != 6 || s.Connections != 2 {
-		t.Errorf("got %+v", s)
-	}
+	await(t, sim, func(s Stats) bool { return s.Refused == 6 && s.Connections == 2 })
 }
 
 func TestOtherRequests(t *testing.T) {

@@ -141,6 +141,7 @@ func TestOverlaps(t *testing.T) {
 	sim := start(t, Script{}, WithOverlapGrace(time.Millisecond))
 	older, other := connect(t, sim, "v"), connect(t, sim, "other")
 	connect(t, sim, "v")
+	await(t, sim, func(s Stats) bool { return s.Connections == 3 }) // the client has its answer a moment before
 	if got := sim.Overlaps(); len(got) != 1 || got[0].Visitor != "v" || got[0].Older != 1 || got[0].Newer != 3 || got[0].Active {
 		t.Errorf("got %+v", got)
 	}
