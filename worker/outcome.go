@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"encoding/json"
 	"time"
 
 	"dgworker/rules"
@@ -63,6 +64,21 @@ type PromptRecord struct {
 	Lane      string            `json:"lane,omitempty"`
 	VisitorID string            `json:"visitor_id,omitempty"` // that the prompt named, itself or by its lane
 	Payload   string            `json:"payload,omitempty"`    // of a rejected prompt: what came, at most 64 KiB of it
+}
+
+// UnmarshalJSON reads the prompt's data as ParsePrompt does: what runs an outcome's prompt again, or puts it to other rules,
+// must find the same whole numbers.
+func (r *PromptRecord) UnmarshalJSON(b []byte) error {
+	type plain PromptRecord
+	read := struct {
+		*plain
+		Data json.RawMessage `json:"data"` // outranks the embedded one
+	}{plain: (*plain)(r)}
+	err := json.Unmarshal(b, &read)
+	if err == nil && len(read.Data) > 0 {
+		r.Data, err = decodeNumbers(read.Data)
+	}
+	return err
 }
 
 // Turn is one visitor message and all that the bot did until it settled.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -51,7 +52,7 @@ type payload struct {
 	VisitorID *string         `json:"visitor_id"`
 	Data      json.RawMessage `json:"data"`
 	Timeout   json.RawMessage `json:"timeout"`
-	ExpiresAt *time.Time      `json:"expires_at"`
+	ExpiresAt json.RawMessage `json:"expires_at"`
 	ReplyTo   *string         `json:"reply_to"`
 }
 
@@ -101,8 +102,9 @@ func decodePayload(b []byte) (*payload, error) {
 	if err := d.Decode(raw); err != nil {
 		return raw, invalid("the payload is not a prompt: %s", jsonMistake(err))
 	}
-	if d.More() {
-		return raw, invalid("the payload is not a prompt: something follows the object at byte %d", d.InputOffset())
+	end := d.InputOffset()
+	if _, err := d.Token(); !errors.Is(err, io.EOF) { // More would take a stray brace for an end
+		return raw, invalid("the payload is not a prompt: something follows the object at byte %d", end)
 	}
 	return raw, nil
 }
@@ -116,6 +118,8 @@ func jsonMistake(err error) string {
 		return fmt.Sprintf("%q is a JSON %s and must be a %s", typ.Field, typ.Value, strings.TrimPrefix(typ.Type.String(), "*"))
 	case errors.As(err, &syn):
 		return fmt.Sprintf("JSON syntax at byte %d: %v", syn.Offset, err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "JSON syntax: it breaks off"
 	}
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
@@ -173,8 +177,11 @@ func (p *Prompt) fillVisitor(raw *payload, job *Job) error {
 }
 
 func (p *Prompt) fillDeadline(raw *payload, job *Job) error {
-	if raw.ExpiresAt != nil {
-		p.Deadline = *raw.ExpiresAt
+	if absent := len(raw.ExpiresAt) == 0 || string(raw.ExpiresAt) == "null"; !absent {
+		// Decoded here and not with the payload: there its error would name no field, and end the search for the id.
+		if err := json.Unmarshal(raw.ExpiresAt, &p.Deadline); err != nil {
+			return invalid(`"expires_at" must be a time in RFC 3339, such as "2026-11-03T09:00:00Z": %.40s`, raw.ExpiresAt)
+		}
 	}
 	if len(raw.Timeout) == 0 || string(raw.Timeout) == "null" {
 		return nil
