@@ -85,11 +85,17 @@ func (l *lane) ensureConsumer(ctx context.Context) error {
 // the actions are safe in their stream.
 func (l *lane) run(ctx context.Context) {
 	defer close(l.stopped)
-	defer context.AfterFunc(ctx, l.interrupt)()
+	draining, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	defer context.AfterFunc(ctx, func() {
+		l.interrupt()
+		_ = sleep(draining, l.o.cfg.Grace) // NATS may be away, and then the pull can't be taken back in order
+		giveUp()
+	})()
 	const shortest = 50 * time.Millisecond
 	pause := shortest
 	for l.gate.ready(ctx) {
-		err := l.pull(ctx)
+		err := l.pull(ctx, draining)
 		if err == nil {
 			pause = shortest
 			continue
@@ -106,8 +112,9 @@ func (l *lane) run(ctx context.Context) {
 }
 
 // pull takes actions until the gate closes (nil) or the consumer fails. It asks NATS for one at a time, and only with a
-// slot for it in hand, so that a lane never holds an action that it can't start.
-func (l *lane) pull(ctx context.Context) error {
+// slot for it in hand, so that a lane never holds an action that it can't start. It waits for a pull to be taken back
+// until draining ends: an action sent to a pull that nobody reads would be lost for AckWait.
+func (l *lane) pull(ctx, draining context.Context) error {
 	iter, err := l.open()
 	if err != nil {
 		return err
@@ -117,8 +124,8 @@ func (l *lane) pull(ctx context.Context) error {
 		if l.limiter.Wait(ctx) != nil || !l.gate.ready(ctx) {
 			return nil
 		}
-		msg, err := iter.Next(jetstream.NextContext(l.o.attempting))
-		if errors.Is(err, jetstream.ErrMsgIteratorClosed) && !errors.Is(err, jetstream.ErrConnectionClosed) || l.o.attempting.Err() != nil {
+		msg, err := iter.Next(jetstream.NextContext(draining))
+		if errors.Is(err, jetstream.ErrMsgIteratorClosed) && !errors.Is(err, jetstream.ErrConnectionClosed) || draining.Err() != nil {
 			return nil
 		}
 		if err != nil {

@@ -113,7 +113,11 @@ func (s *store) toDead(ctx context.Context, r record, todo uint64, reason string
 	if err != nil {
 		return err
 	}
-	err = s.toDone(ctx, r, todo, Dead, reason)
+	return s.closeLetter(ctx, r, todo, wrote, reason)
+}
+
+func (s *store) closeLetter(ctx context.Context, r record, todo, wrote uint64, reason string) error {
+	err := s.toDone(ctx, r, todo, Dead, reason)
 	if errors.Is(err, errStale) && wrote != 0 {
 		return errors.Join(err, ignoreMissing(s.letters.DeleteMsg(ctx, wrote)))
 	}

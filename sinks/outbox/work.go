@@ -42,6 +42,7 @@ func (l *lane) conclude(msg jetstream.Msg, held *stored, err error) {
 		l.log.Warn("action was overtaken: this worker was away for too long, its result is dropped", zap.String("action", held.id))
 	case errors.Is(err, ErrStopped):
 		l.log.Info("action is handed back: this worker stops", zap.String("action", held.id))
+		<-l.stopped // or NATS could send it to the pull that is just being taken back
 		l.logUnsent(msg.Nak())
 	default:
 		// Not at once: what keeps failing here (a permission, say) must not become a hot loop at the destination.
