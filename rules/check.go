@@ -38,12 +38,13 @@ var has = map[string][]EventType{
 // an expression may not do at all. It stops at the first mistake.
 type checker struct {
 	on     []EventType
+	known  map[string][]string
 	locals []string // names that `let` gave
 	fault  *fault
 }
 
 func check(tree ast.Node, on []EventType) *fault {
-	c := &checker{on: on}
+	c := &checker{on: on, known: seenBy(on).known}
 	c.walk(tree, 0)
 	return c.fault
 }
@@ -84,7 +85,7 @@ func (c *checker) walk(n ast.Node, depth int) {
 		}
 	case *ast.VariableDeclaratorNode:
 		c.walk(v.Value, depth)
-		if _, taken := known[v.Name]; taken || strings.HasPrefix(v.Name, "__") {
+		if _, taken := c.known[v.Name]; taken || strings.HasPrefix(v.Name, "__") {
 			c.wrong(n, "", "let can't redefine %s", v.Name)
 		}
 		c.locals = append(c.locals, v.Name)
@@ -99,18 +100,18 @@ func (c *checker) walk(n ast.Node, depth int) {
 
 // name checks an identifier that stands for a value.
 func (c *checker) name(n *ast.IdentifierNode) {
-	if _, ok := known[n.Value]; ok || slices.Contains(c.locals, n.Value) {
+	if _, ok := c.known[n.Value]; ok || slices.Contains(c.locals, n.Value) {
 		return
 	}
 	if strings.HasPrefix(n.Value, "$") {
 		c.wrong(n, "", "%s is not available", n.Value)
 		return
 	}
-	names := slices.Concat(slices.Collect(maps.Keys(known)), c.locals)
+	names := slices.Concat(slices.Collect(maps.Keys(c.known)), c.locals)
 	hint := didYouMean(n.Value, names)
 	if !strings.HasPrefix(hint, "did you") {
 		for _, root := range []string{"event", "response", "turn", "conversation", "prompt"} {
-			if slices.Contains(known[root], n.Value) {
+			if slices.Contains(c.known[root], n.Value) {
 				hint = fmt.Sprintf("did you mean %q?", root+"."+n.Value)
 				break
 			}
@@ -129,7 +130,7 @@ func (c *checker) member(n *ast.MemberNode) {
 	if !ok || slices.Contains(c.locals, root) {
 		return
 	}
-	fields, ok := known[root]
+	fields, ok := c.known[root]
 	switch {
 	case !ok:
 	case !constant:

@@ -68,7 +68,12 @@ type fault struct {
 
 // compile checks and compiles an expression for a rule's `on`. want is reflect.Bool for a condition and
 // reflect.Invalid where any value will do.
-func compile(source string, on []EventType, want reflect.Kind) (*expression, *fault) {
+func compile(source string, on []EventType, want reflect.Kind) (x *expression, f *fault) {
+	defer func() {
+		if r := recover(); r != nil {
+			x, f = nil, &fault{message: fmt.Sprintf("the expression can't be read: %v", r)}
+		}
+	}()
 	if strings.TrimSpace(source) == "" {
 		return nil, &fault{message: "the expression is empty"}
 	}
@@ -85,15 +90,15 @@ func compile(source string, on []EventType, want reflect.Kind) (*expression, *fa
 	if f := check(tree.Node, on); f != nil {
 		return nil, f
 	}
-	program, err := expr.Compile(source, options(want)...)
+	program, err := expr.Compile(source, options(seenBy(on).env, want)...)
 	if err != nil {
 		return nil, faultOf(err, source)
 	}
 	return &expression{source: source, tree: tree.Node, program: program}, nil
 }
 
-func options(want reflect.Kind) []expr.Option {
-	all := append([]expr.Option{expr.Env(scope{}), expr.MaxNodes(maxNodes * 10), expr.Patch(metering{})}, functions()...)
+func options(env any, want reflect.Kind) []expr.Option {
+	all := append([]expr.Option{expr.Env(env), expr.MaxNodes(maxNodes * 10), expr.Patch(metering{})}, functions()...)
 	if want == reflect.Bool {
 		return append(all, expr.AsBool())
 	}
@@ -124,7 +129,7 @@ func plainMessage(s string) string {
 	return strings.NewReplacer(
 		"map[string]interface {}", "map", "map[string]string", "map", "[]interface {}", "list",
 		"interface {}", "any value", "time.Time", "time", "time.Duration", "duration",
-		"rules.eventFacts", "event", "rules.Response", "response", "rules.Turn", "turn",
+		"rules.eventFacts", "event", "rules.triggerFacts", "event", "rules.Response", "response", "rules.Turn", "turn",
 		"rules.Conversation", "conversation", "rules.Prompt", "prompt",
 	).Replace(s)
 }

@@ -171,7 +171,7 @@ func (p *parser) nearby(at position) position {
 	return at
 }
 
-// sections reads bots and webhooks of all files before any rules, since rules name them.
+// sections reads bots and webhooks of all files before any triggers and rules, since these name them.
 func (p *parser) sections(documents []document) {
 	var rules []func()
 	empty := len(documents) > 0
@@ -184,13 +184,13 @@ func (p *parser) sections(documents []document) {
 		p.object(d.body, "a rules file", position{1, 1}, fields{
 			"bots":     func(e entry) { p.inSettings(func() { p.bots(e) }) },
 			"webhooks": func(e entry) { p.inSettings(func() { p.webhooks(e) }) },
-			"triggers": func(e entry) { p.problem(e.at, "", "triggers are not built yet") },
+			"triggers": func(e entry) { rules = append(rules, func() { p.src = d.src; p.triggers(e) }) },
 			"rules":    func(e entry) { rules = append(rules, func() { p.src = d.src; p.rules(e) }) },
 		})
 	}
 	if empty && len(p.problems) == 0 {
 		p.src = documents[0].src
-		p.problem(position{1, 1}, "", "nothing here: a rules file has bots, webhooks and rules")
+		p.problem(position{1, 1}, "", "nothing here: a rules file has bots, webhooks, triggers and rules")
 	}
 	for _, read := range rules {
 		read()

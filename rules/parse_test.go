@@ -95,7 +95,6 @@ func TestMistakesOfYAML(t *testing.T) {
 		{"not a list", "rules: ¦{a: b}\n", []string{"rules is a list, not a map"}},
 		{"not a map", "rules:\n  - ¦5\n  ¦-\n  - ¦[a]\n", []string{"not a number", "not nothing", "not a list"}},
 		{"merge key", "rules:\n  - ¦<<: {a: b}\n    name: a\n    on: unknown\n    actions: [{publish: a}]\n", []string{"not plain text"}},
-		{"triggers", "¦triggers: []\n", []string{"triggers are not built yet"}},
 		{"deep", "rules: " + strings.Repeat("[", maxDepth) + "¦[" + "\n", []string{"within each other"}},
 	})
 }

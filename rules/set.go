@@ -22,6 +22,7 @@ type Set struct {
 	files    []File
 	bots     map[string]*Bot
 	webhooks map[string]*Webhook
+	triggers []*Trigger
 	rules    []*Rule
 	index    *index
 }
@@ -51,6 +52,9 @@ func (s *Set) Webhook(name string) (*Webhook, bool) {
 // Webhooks returns all endpoints, sorted by name.
 func (s *Set) Webhooks() []*Webhook { return byName(s.webhooks) }
 
+// Triggers returns all triggers in the order of the files.
+func (s *Set) Triggers() []*Trigger { return slices.Clone(s.triggers) }
+
 // Rules returns all rules in the order of the files, which is the order in which they are evaluated.
 func (s *Set) Rules() []*Rule { return slices.Clone(s.rules) }
 
@@ -65,7 +69,7 @@ func (s *Set) Summary() string {
 		where = count(len(names), "file")
 	}
 	return fmt.Sprintf("%s: %s, %s, %s, %s: all right", where,
-		count(len(s.rules), "rule"), count(len(s.bots), "bot"), count(len(s.webhooks), "webhook"), count(0, "trigger"))
+		count(len(s.rules), "rule"), count(len(s.bots), "bot"), count(len(s.webhooks), "webhook"), count(len(s.triggers), "trigger"))
 }
 
 func count(n int, what string) string {

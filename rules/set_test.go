@@ -15,7 +15,7 @@ func TestExampleIsAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := set.Summary(), "rules.example.yaml: 6 rules, 1 bot, 1 webhook, 0 triggers: all right"; got != want {
+	if got, want := set.Summary(), "rules.example.yaml: 6 rules, 1 bot, 1 webhook, 1 trigger: all right"; got != want {
 		t.Errorf("summary is %q, want %q", got, want)
 	}
 }
