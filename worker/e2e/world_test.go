@@ -146,3 +146,12 @@ func serve(t *testing.T, l net.Listener, bot http.Handler) {
 		<-done
 	})
 }
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
