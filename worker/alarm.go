@@ -27,5 +27,15 @@ func (a *alarm) disarm() {
 	}
 }
 
-// due says whether the alarm still means it: a ring may have been on its way when the alarm was moved.
-func (a *alarm) due() bool { return !a.at.IsZero() && !time.Now().Before(a.at) }
+// due says whether the alarm still means it: a ring may have been on its way when the alarm was moved. One that came too
+// early by the wall clock, which journaled deadlines are told by and which may be set back, rings again.
+func (a *alarm) due() bool {
+	if a.at.IsZero() {
+		return false
+	}
+	if early := time.Until(a.at); early > 0 {
+		a.timer.Reset(early)
+		return false
+	}
+	return true
+}

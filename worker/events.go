@@ -106,13 +106,13 @@ func (c *conversation) limitReplies(seen *rules.Seen) {
 			}
 			kept = append(kept, a)
 		}
-		if d.Actions = kept; why != "" {
+		d.Actions = kept
+		switch {
+		case why == "":
+		case len(kept) == 0:
+			d.Result, d.Reason = rules.TurnLimit, why
+		default: // what else the rule asks for goes on
 			seen.Decisions = append(seen.Decisions, rules.Decision{Rule: d.Rule, Result: rules.TurnLimit, Reason: why})
-			d = &seen.Decisions[i]
-		}
-		if len(d.Actions) == 0 {
-			d.Result = rules.TurnLimit
-			d.Reason = why
 		}
 	}
 }

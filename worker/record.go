@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"encoding/json"
 	"time"
 
 	"dgworker/rules"
@@ -50,4 +51,14 @@ type Failure struct {
 	At        time.Time `json:"at"`
 	Reason    string    `json:"reason"`
 	NotBefore time.Time `json:"not_before,omitzero"` // when the next attempt may begin
+}
+
+// MarshalJSON writes the times as everywhere in an outcome.
+func (f Failure) MarshalJSON() ([]byte, error) {
+	type plain Failure
+	return json.Marshal(struct {
+		plain
+		At        Time `json:"at"` // outranks the embedded one, as the next does
+		NotBefore Time `json:"not_before,omitzero"`
+	}{plain(f), Time{Time: f.At}, Time{Time: f.NotBefore}})
 }
