@@ -3,11 +3,8 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -196,77 +193,6 @@ func (a *App) AdminAddr() string {
 // NATSURL is where clients reach the NATS that the app uses.
 func (a *App) NATSURL() string { return a.conn.ConnectedUrl() }
 
-// Stop takes no more prompts, lets conversations finish for the drain timeout or until ctx ends, hands the rest back, and
-// closes everything. Calling it again is safe.
-func (a *App) Stop(ctx context.Context) error {
-	a.draining.Store(true)
-	if a.watch != nil {
-		a.watch.close()
-	}
-	a.stopAsking()
-	if a.intake != nil {
-		a.Log.Info("draining", zap.Duration("timeout", a.DrainTimeout))
-		drain, cancel := context.WithTimeout(ctx, a.DrainTimeout)
-		a.intake.Stop(drain)
-		cancel()
-	}
-	a.stop()
-	return nil
-}
-
-// closeWait bounds what the deliveries under way may still take.
-const closeWait = 10 * time.Second
-
-func (a *App) stopAll() {
-	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
-	defer cancel()
-	var errs []error
-	if a.watch != nil {
-		a.watch.close()
-	}
-	a.stopAsking()
-	if a.intake != nil {
-		expired, expire := context.WithCancel(ctx)
-		expire()
-		a.intake.Stop(expired)
-	}
-	if a.outbox != nil {
-		errs = append(errs, a.outbox.Stop(ctx))
-	}
-	if a.sinks != nil {
-		a.sinks.close()
-	}
-	if a.admin != nil {
-		errs = append(errs, a.admin.Stop(ctx))
-	}
-	if a.conn != nil {
-		errs = append(errs, a.conn.FlushWithContext(ctx))
-		a.conn.Close()
-	}
-	if a.embedded != nil {
-		a.embedded.Stop()
-	}
-	if err := errors.Join(errs...); err != nil {
-		a.Log.Warn("not everything could be closed in time", zap.Error(err))
-	}
-	if a.ready.Load() {
-		a.Log.Info("stopped")
-	}
-}
-
-func (a *App) stopAsking() {
-	if a.ask != nil {
-		a.ask.Stop()
-	}
-}
-
-// live sends what happens in a conversation to whoever watches it. Nobody may be there any more.
-func (a *App) live(subject string, l *worker.Live) {
-	if data, err := json.Marshal(l); err == nil {
-		_ = a.conn.Publish(subject, data)
-	}
-}
-
 func takenBots(set *rules.Set) []queue.Bot {
 	bots := make([]queue.Bot, 0, len(set.Bots()))
 	for _, b := range set.Bots() {
@@ -275,21 +201,9 @@ func takenBots(set *rules.Set) []queue.Bot {
 	return bots
 }
 
-// checks are the lines of /readyz.
-func (a *App) checks() []admin.Check {
-	return []admin.Check{
-		{Name: "nats", Ask: func(context.Context) (string, error) {
-			if !a.conn.IsConnected() {
-				return "", fmt.Errorf("not connected: %s", a.conn.Status())
-			}
-			return a.conn.ConnectedUrlRedacted(), nil
-		}},
-		{Name: "taking prompts", Ask: func(ctx context.Context) (string, error) {
-			if a.draining.Load() {
-				return "", errors.New("draining")
-			}
-			return a.intake.Progress(ctx)
-		}},
-		{Name: "rules", Ask: func(context.Context) (string, error) { return a.rulesRemark(), nil }},
+// live sends what happens in a conversation to whoever watches it. Nobody may be there any more.
+func (a *App) live(subject string, l *worker.Live) {
+	if data, err := json.Marshal(l); err == nil {
+		_ = a.conn.Publish(subject, data)
 	}
 }
