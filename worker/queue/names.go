@@ -47,6 +47,17 @@ func (n Names) DeadPrompt(bot, prompt string) string {
 	return n.Prefix + ".dead.prompts." + bot + "." + rules.EncodeToken(prompt)
 }
 
+// DeadEvent is the subject of the dead letter of an event; "*" stands for any trigger.
+func (n Names) DeadEvent(trigger, id string) string {
+	return n.Prefix + ".dead.events." + trigger + "." + rules.EncodeToken(id)
+}
+
+// Schedule is the subject of a scheduled trigger's schedule; "*" stands for any trigger.
+func (n Names) Schedule(trigger string) string { return n.Prefix + ".cron.schedules." + trigger }
+
+// Due is the subject on which a scheduled trigger's schedule publishes.
+func (n Names) Due(trigger string) string { return n.Prefix + ".cron.due." + trigger }
+
 // split returns the tokens of subject after the prefix and the word that follows it.
 func (n Names) split(subject string) []string {
 	rest := strings.TrimPrefix(subject, n.Prefix+".")

@@ -111,9 +111,10 @@ func (s *Outcomes) encode(o *worker.Outcome) ([]byte, error) {
 // headerRoom is what the headers of an outcome may take of NATS's max_payload.
 const headerRoom = 8 << 10
 
-// header returns the CloudEvents 1.0 binary-mode headers of an outcome.
+// header returns the CloudEvents 1.0 binary-mode headers of an outcome, and the count of hops, so that a trigger that
+// reads outcomes can't go round for ever.
 func header(o *worker.Outcome) nats.Header {
-	return nats.Header{
+	h := nats.Header{
 		"ce-specversion": {"1.0"},
 		"ce-id":          {rules.EncodeToken(o.ID)},
 		"ce-source":      {"/dgworker/bots/" + o.Bot},
@@ -123,4 +124,8 @@ func header(o *worker.Outcome) nats.Header {
 		"Content-Type":   {"application/json"},
 		headerWriter:     {o.Writer},
 	}
+	if hops := o.Prompt.Headers[worker.HeaderHops]; hops != "" {
+		h.Set(worker.HeaderHops, hops)
+	}
+	return h
 }

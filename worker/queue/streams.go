@@ -95,6 +95,7 @@ func compare(c *Config, got, want jetstream.StreamConfig) error {
 	refuse(want.MaxMsgsPerSubject == 1 && (got.MaxMsgsPerSubject != 1 || !got.DiscardNewPerSubject), "it must hold one message per subject and discard new ones")
 	refuse(want.MaxMsgsPerSubject != 1 && got.MaxMsgsPerSubject > 0, "it keeps only %d messages per subject, which would lose some", got.MaxMsgsPerSubject)
 	refuse(want.AllowMsgSchedules && !got.AllowMsgSchedules, "it must allow message schedules")
+	refuse(want.AllowRollup && !got.AllowRollup, "it must allow rollups")
 	refuse(want.AllowMsgTTL && !got.AllowMsgTTL, "it must allow a TTL per message")
 	refuse(want.MaxAge == 0 && got.MaxAge != 0, "its messages expire after %s, which would lose what nobody has handled", got.MaxAge)
 	if got.Replicas != want.Replicas || got.Storage != want.Storage || got.MaxAge != want.MaxAge {
