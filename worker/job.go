@@ -15,9 +15,20 @@ type Job struct {
 	Headers    map[string][]string
 	Arrived    time.Time // when NATS stored the prompt first
 	PositionID string    // an id made of the message's place and time in its stream: the same on every redelivery
+	Hold       Hold      // which delivery of the message this is
 	Again      bool      // delivered before: its journal is read first
 	NoSuchBot  bool      // no worker knows its bot, or its subject has too many tokens: to be rejected
 }
+
+// Hold tells the deliveries of a message apart: a later one is by the next message of its stream, or of the same message
+// once more. A prompt belongs to the latest. NATS delivers again what it has not heard of for AckWait, and a worker that
+// was paused meanwhile must not take the prompt back from the one that works on it.
+type Hold struct {
+	Seq uint64 `json:"seq"` // of the message, or of the lane's token, in its stream
+	N   uint64 `json:"n"`   // deliveries of it, from 1
+}
+
+func (h Hold) after(o Hold) bool { return h.Seq > o.Seq || h.Seq == o.Seq && h.N > o.N }
 
 // Disposition is what is to become of a job's message once Handle has returned.
 type Disposition struct {

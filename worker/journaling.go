@@ -77,7 +77,7 @@ func (c *conversation) refuseActions() bool {
 }
 
 func (c *conversation) sign(r *Record) {
-	r.At, r.Writer, r.Rules, r.Place = now(), c.w.writer(), c.set.Version(), c.p.Place
+	r.At, r.Writer, r.Rules, r.Place, r.Hold = now(), c.w.writer(), c.set.Version(), c.p.Place, c.p.Hold
 }
 
 // confirm finds out by another append whether this worker still is the one that writes.

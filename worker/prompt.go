@@ -22,6 +22,7 @@ type Prompt struct {
 	ReplyTo      string    // where the outcome goes besides, "" for nowhere
 	RetryOf      string    // the id of the prompt that this one repeats
 	Place        string    // of its message, the same on every redelivery
+	Hold         Hold      // which delivery of its message this is
 	Live         string    // where somebody watches, "" for nobody
 	Lane         string    // the lane that it came on, "" for none
 	payload      []byte
@@ -59,7 +60,7 @@ type payload struct {
 // ParsePrompt reads the payload and headers of job. maxContent bounds each message in bytes. The prompt's id and bot are
 // set even when err is an *InvalidError, because a rejected prompt has an outcome too.
 func ParsePrompt(job *Job, maxContent int) (*Prompt, error) {
-	p := &Prompt{RetryOf: job.header(HeaderRetryOf), Live: job.header(HeaderLive), Lane: job.Lane, Place: job.PositionID, payload: job.Payload}
+	p := &Prompt{RetryOf: job.header(HeaderRetryOf), Live: job.header(HeaderLive), Lane: job.Lane, Place: job.PositionID, Hold: job.Hold, payload: job.Payload}
 	p.Bot, p.ID = job.Bot, job.fallbackID()
 	p.Headers = job.firstHeaders()
 	raw, err := decodePayload(job.Payload)

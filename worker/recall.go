@@ -39,6 +39,9 @@ func (c *conversation) readBack(ctx context.Context) error {
 		c.log.Info("another message with this id is being handled: this one waits for its outcome")
 		return later{duplicateWait}
 	}
+	if c.isLate() {
+		return ErrFenced
+	}
 	if err := c.w.enqueue(ctx, c.p, c.state); err != nil {
 		return err
 	}
@@ -56,6 +59,13 @@ func (c *conversation) isDuplicate() bool {
 		return false
 	}
 	return time.Since(c.state.LastAt) < c.bot.ConversationTimeout+c.bot.HandoffWait+time.Hour
+}
+
+// isLate says whether the journal was written by a later delivery of this message, or by this very one in another process
+// (which a NATS server that was killed hands out twice). That writer lives, or its own redelivery brings the prompt back.
+// A job that doesn't say which delivery it is is taken at its word.
+func (c *conversation) isLate() bool {
+	return c.p.Hold != Hold{} && c.state.Place == c.p.Place && !c.p.Hold.after(c.state.Hold)
 }
 
 // beginAgain counts the attempt of a worker that ended without a word, and claims the prompt with the next one.

@@ -14,6 +14,7 @@ type Record struct {
 	Writer string    `json:"writer"` // worker and a nonce: tells an append that was stored unheard from a rival's
 	Rules  string    `json:"rules"`  // version of the rule set that decided
 	Place  string    `json:"place"`  // of the message that the prompt came with: another message with this id is a duplicate
+	Hold   Hold      `json:"hold"`   // by which delivery of it the writer holds the prompt
 
 	Begun   *Begun       `json:"begun,omitempty"`   // an attempt on a prompt that somebody held before
 	Said    []Stream     `json:"said,omitempty"`    // what the bot said since the last record

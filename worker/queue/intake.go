@@ -193,6 +193,7 @@ func (in *Intake) job(bot, lane string, m jetstream.Msg) (*worker.Job, error) {
 	return &worker.Job{
 		Bot: bot, Lane: lane, Payload: m.Data(), Headers: m.Headers(), Arrived: meta.Timestamp,
 		PositionID: positionID(meta.Sequence.Stream, meta.Timestamp), Again: meta.NumDelivered > 1,
+		Hold: worker.Hold{Seq: meta.Sequence.Stream, N: meta.NumDelivered},
 	}, nil
 }
 

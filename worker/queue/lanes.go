@@ -131,8 +131,12 @@ func (in *Intake) putToken(ctx context.Context, bot, lane string) error {
 // handleToken works a lane off. The token's slot serves one prompt after the other.
 func (in *Intake) handleToken(bot string, token jetstream.Msg) {
 	defer in.beat.hold(token)()
-	lane := in.q.Names.split(token.Subject())[1]
+	lane, taken := in.q.Names.split(token.Subject())[1], time.Now()
 	for in.handling.Err() == nil && in.taking.Err() == nil {
+		if in.beat.lost(taken) {
+			in.log.Warn("overtaken: this worker was paused and may have lost the lane; it is left alone here", zap.String("lane", lane))
+			return
+		}
 		head, err := in.head(in.handling, bot, lane)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			in.endLane(bot, lane, token)
@@ -234,8 +238,11 @@ func laneJob(bot string, head *jetstream.RawStreamMsg, token jetstream.Msg) *wor
 			job.Headers[name] = values
 		}
 	}
-	meta, err := token.Metadata()
-	job.Again = err != nil || meta.NumDelivered > 1 || head.Header.Get(headerBehind) != ""
+	job.Again = true
+	if meta, err := token.Metadata(); err == nil {
+		job.Again = meta.NumDelivered > 1 || head.Header.Get(headerBehind) != ""
+		job.Hold = worker.Hold{Seq: meta.Sequence.Stream, N: meta.NumDelivered}
+	}
 	return job
 }
 
