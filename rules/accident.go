@@ -13,7 +13,7 @@ var keyValue = regexp.MustCompile(`^([\s-]*[{,]?\s*"?([A-Za-z_]+)"?:\s+)(\S.*)$`
 func (p *parser) accident(at position) (position, string, string) {
 	for n := at.line; n >= max(1, at.line-1); n-- {
 		m := keyValue.FindStringSubmatch(string(p.src.line(n)))
-		if m == nil {
+		if m == nil || strings.TrimSpace(m[3]) == "" {
 			continue
 		}
 		key, value := m[2], strings.TrimSpace(m[3])

@@ -16,6 +16,8 @@ import (
 const (
 	maxFile  = 4 << 20 // bytes
 	maxDepth = 64      // lists and maps within each other
+
+	maxMessage = 1000 // bytes of what is said of one mistake
 )
 
 // Parse reads the files as one set. lookup reads the environment for ${NAME} in bots and webhooks; nil is an empty
@@ -67,7 +69,7 @@ type document struct {
 func (p *parser) problem(at position, hint, format string, args ...any) {
 	p.problems = append(p.problems, Problem{
 		File: p.src.name, Line: at.line, Column: at.column,
-		Message: fmt.Sprintf(format, args...), Hint: hint,
+		Message: clip(fmt.Sprintf(format, args...), maxMessage), Hint: clip(hint, maxMessage),
 	})
 	p.sources = append(p.sources, p.src)
 }
@@ -148,10 +150,12 @@ func tooDeep(tokens token.Tokens, src *source) (position, bool) {
 
 // syntax reports the one mistake that YAML itself found, and what people most likely meant.
 func (p *parser) syntax(err error) {
-	at, message := position{1, 1}, err.Error()
+	at, message := position{1, 1}, ""
 	p.src.unread = true
 	var syntax *yaml.SyntaxError
-	if errors.As(err, &syntax) {
+	if !errors.As(err, &syntax) {
+		message = err.Error()
+	} else { // its Error() prints the whole file, in quadratic time
 		message = "this is not YAML: " + syntax.GetMessage()
 		if t := syntax.GetToken(); t != nil && t.Position != nil {
 			at = p.nearby(position{t.Position.Line, t.Position.Column})
