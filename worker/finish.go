@@ -95,7 +95,9 @@ func (c *conversation) outcome(e Ending) *Outcome {
 		for _, seen := range s.Turns[i].Events {
 			o.decided(seen)
 		}
-		o.Response = pick(s.Turns[i].Settled || s.Turns[i].Response != "", s.Turns[i].Response, o.Response)
+		if s.Turns[i].Settled && s.Turns[i].said {
+			o.Response = s.Turns[i].Response
+		}
 	}
 	for _, seen := range s.Loose {
 		o.decided(seen)
@@ -104,13 +106,6 @@ func (c *conversation) outcome(e Ending) *Outcome {
 		o.Prompt.Payload = string(c.p.payload[:min(len(c.p.payload), 64<<10)])
 	}
 	return o
-}
-
-func pick[T any](cond bool, yes, no T) T {
-	if cond {
-		return yes
-	}
-	return no
 }
 
 // decided lists the decisions about one event.
