@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"net/http/httptrace"
 	"strings"
 	"sync"
@@ -15,7 +16,10 @@ import (
 
 // trace is what one attempt learns about its connection. A dial can outlive the attempt that began it, hence the lock.
 type trace struct {
-	httptrace.ClientTrace
+	hooks  httptrace.ClientTrace
+	limit  *limit
+	header *timeoutError // the phase that begins with the connection
+
 	mu       sync.Mutex
 	address  string
 	dialErr  error // of an address that the guard let pass
@@ -24,18 +28,29 @@ type trace struct {
 	sentAt   time.Time
 }
 
-func newTrace() *trace {
-	t := new(trace)
-	t.ClientTrace = httptrace.ClientTrace{
-		GotConn: t.gotConn, ConnectDone: t.connectDone, GotFirstResponseByte: t.gotFirstResponseByte,
+type traceKey struct{}
+
+// begin gives the context of an attempt under l. What a dial does is looked at only once there is one (see dialTrace):
+// most attempts find a connection.
+func (t *trace) begin() context.Context {
+	t.hooks = httptrace.ClientTrace{GotConn: t.gotConn, GotFirstResponseByte: t.gotFirstResponseByte}
+	return httptrace.WithClientTrace(context.WithValue(t.limit, traceKey{}, t), &t.hooks)
+}
+
+// dialTrace is for the context of a dial.
+func dialTrace(ctx context.Context) context.Context {
+	if t, ok := ctx.Value(traceKey{}).(*trace); ok {
+		return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ConnectDone: t.connectDone})
 	}
-	return t
+	return ctx
 }
 
 func (t *trace) gotConn(info httptrace.GotConnInfo) {
+	t.limit.phase(t.header)
+	address, now := addressOf(info.Conn), time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.address, t.reused, t.sentAt = info.Conn.RemoteAddr().String(), info.Reused, time.Now()
+	t.address, t.reused, t.sentAt = address, info.Reused, now
 }
 
 func (t *trace) connectDone(_, address string, err error) {
@@ -72,21 +87,18 @@ func hungUp(err error) bool {
 		strings.Contains(err.Error(), "server closed idle connection") // net/http doesn't export this one
 }
 
-// attempt sends d once. own is the attempt's context and parent the caller's: if parent ended, the attempt was given up,
-// and if only own did, it timed out. stale says that nothing was wrong but the age of the connection.
-func (s *Sink) attempt(own, parent context.Context, d sinks.Delivery, authorization string) (v sinks.Verdict, stale bool) {
-	t := newTrace()
-	sending, cancel := context.WithCancel(httptrace.WithClientTrace(own, &t.ClientTrace))
-	defer cancel()
-	resp, err := s.transport.RoundTrip(s.request(sending, d, authorization))
+// attempt sends d once, under l. stale says that nothing was wrong but the age of the connection.
+func (s *Sink) attempt(l *limit, d sinks.Delivery, authorization string) (v sinks.Verdict, stale bool) {
+	t := &trace{limit: l, header: &s.limits.header}
+	resp, err := s.transport.RoundTrip(s.request(t.begin(), d, authorization))
 	address, err, stale := t.settle(err, s.cfg.StaleWithin)
 	if err != nil {
-		return s.failed(own, parent, err, address), stale
+		return s.failed(l, err, address), stale
 	}
 	v = s.judge(d, resp)
 	v.Address = address
-	v.Excerpt = s.redact.excerpt(s.capture(resp, cancel), s.cfg.CaptureBytes, authorization)
-	if resp.StatusCode == 401 && s.tokens != nil {
+	v.Excerpt = s.redact.excerpt(s.capture(l, resp), s.cfg.CaptureBytes, authorization)
+	if resp.StatusCode == http.StatusUnauthorized && s.tokens != nil {
 		s.tokens.drop(authorization) // revoked, perhaps: the next attempt asks for a new one
 	}
 	return v, false

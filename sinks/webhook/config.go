@@ -32,7 +32,7 @@ type Config struct {
 	Timeout         time.Duration // an attempt in all. Defaults to 20s
 	ConnectTimeout  time.Duration // DNS and TCP. Defaults to 5s
 	TLSTimeout      time.Duration // the TLS handshake. Defaults to 5s
-	HeaderTimeout   time.Duration // from the request's last byte to the last byte of the response headers. Defaults to 15s
+	HeaderTimeout   time.Duration // from the connection to the last byte of the response headers, sending included. Defaults to 15s
 	BodyTimeout     time.Duration // the response body, after its status. Defaults to 2s
 	IdleTimeout     time.Duration // how long an unused connection is kept. Defaults to 30s
 	StaleWithin     time.Duration // a kept connection that closes within this without an answer was stale. Defaults to 1s

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -76,11 +77,16 @@ func checkHost(host string) error {
 	return nil
 }
 
-// dialer connects behind the guard.
+// dialer connects behind a guard.
 type dialer struct{ net.Dialer }
 
+// newDialer takes a nil guard for what the operator's choice alone decides: the proxy.
 func newDialer(cfg Config, g *guard) *dialer {
-	return &dialer{net.Dialer{Timeout: cfg.ConnectTimeout, Resolver: cfg.Resolver, ControlContext: g.control}}
+	d := &dialer{net.Dialer{Timeout: cfg.ConnectTimeout, Resolver: cfg.Resolver}}
+	if g != nil {
+		d.ControlContext = g.control
+	}
+	return d
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -91,7 +97,27 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err := checkHost(host); err != nil {
 		return nil, err
 	}
-	return d.DialContext(ctx, network, address)
+	c, err := d.DialContext(dialTrace(ctx), network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c, address: c.RemoteAddr().String()}, nil
+}
+
+// conn knows the address that was dialled, so that no attempt has to format it.
+type conn struct {
+	net.Conn
+	address string
+}
+
+func addressOf(c net.Conn) string {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	if known, ok := c.(*conn); ok {
+		return known.address
+	}
+	return c.RemoteAddr().String()
 }
 
 // blocked unwraps a BlockedError.

@@ -205,7 +205,7 @@ func TestProxy(t *testing.T) {
 	at := strings.Replace(proxy.URL, "http://", "http://user:proxy-password@", 1)
 	s := newSink(t, webhook.Config{URL: "https://receiver.example/hooks?a=b", Proxy: at, Allow: []netip.Prefix{}})
 	v := deliver(t, s)
-	expect(t, v, sinks.Retry)
+	expect(t, v, sinks.Retry, "the proxy answered 502 Bad Gateway")
 	if got := <-asked; got != "CONNECT receiver.example:443" || v.Address != proxy.Listener.Addr().String() || strings.Contains(fmt.Sprint(v), "proxy-password") {
 		t.Errorf("the proxy was asked %q; verdict %+v", got, v)
 	}

@@ -34,6 +34,7 @@ func newTokens(cfg Config) (*tokens, error) {
 	if err != nil {
 		return nil, fmt.Errorf("oauth2: %w", err)
 	}
+	transport.ResponseHeaderTimeout = cfg.HeaderTimeout // an attempt's own is kept by its limit
 	return &tokens{
 		grant: clientcredentials.Config{
 			ClientID: cfg.OAuth2.ClientID, ClientSecret: cfg.OAuth2.ClientSecret,

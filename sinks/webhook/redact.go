@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,13 +16,18 @@ const maxReason = 512
 const minRedacted = 8
 
 // redactor takes an endpoint's secrets out of what is logged: receivers that echo a request are common.
-type redactor struct{ replacer *strings.Replacer }
+type redactor struct {
+	replacer *strings.Replacer
+	shortest int // of what it replaces: a shorter text can't hold any
+}
 
 func newRedactor(cfg Config) *redactor {
 	var pairs []string
+	shortest := math.MaxInt
 	add := func(secret string) {
 		if len(secret) >= minRedacted {
 			pairs = append(pairs, secret, "[redacted]")
+			shortest = min(shortest, len(secret))
 		}
 	}
 	for _, secret := range cfg.Secrets {
@@ -44,11 +50,16 @@ func newRedactor(cfg Config) *redactor {
 			add(password)
 		}
 	}
-	return &redactor{strings.NewReplacer(pairs...)}
+	return &redactor{replacer: strings.NewReplacer(pairs...), shortest: shortest}
 }
 
-func (r *redactor) reason(text string) string {
-	return sinks.Clean(r.replacer.Replace(text), maxReason)
+func (r *redactor) reason(text string) string { return r.clean(text, maxReason) }
+
+func (r *redactor) clean(text string, limit int) string {
+	if len(text) >= r.shortest {
+		text = r.replacer.Replace(text)
+	}
+	return sinks.Clean(text, limit)
 }
 
 // excerpt cleans the start of a response body; authorization is the attempt's own header.
@@ -59,5 +70,5 @@ func (r *redactor) excerpt(body string, limit int, authorization string) string 
 	if _, token, _ := strings.Cut(authorization, " "); len(token) >= minRedacted {
 		body = strings.ReplaceAll(body, token, "[redacted]")
 	}
-	return sinks.Clean(r.replacer.Replace(body), limit)
+	return r.clean(body, limit)
 }

@@ -65,18 +65,15 @@ func printableASCII(s string) bool {
 	return true
 }
 
+// template is what all requests have in common.
+func template() *http.Request {
+	return &http.Request{Method: http.MethodPost, Body: http.NoBody, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+}
+
 // request builds one attempt at d. authorization may be empty.
 func (s *Sink) request(ctx context.Context, d sinks.Delivery, authorization string) *http.Request {
-	req := (&http.Request{
-		Method:        "POST",
-		URL:           s.target(d),
-		Header:        s.header(d, authorization),
-		Body:          http.NoBody,
-		ContentLength: int64(len(d.Body)),
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-	}).WithContext(ctx)
+	req := s.template.WithContext(ctx)
+	req.URL, req.Header, req.ContentLength = s.target(d), s.header(d, authorization), int64(len(d.Body))
 	if d.Method != "" {
 		req.Method = d.Method
 	}

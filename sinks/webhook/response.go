@@ -1,22 +1,19 @@
 package webhook
 
 import (
-	"context"
 	"io"
 	"net/http"
-	"time"
 )
 
 // capture keeps the start of the response body and reads on a little, so that the connection can be used again. The
 // status has been seen, so nothing that goes wrong here changes the verdict: a body that drips or never ends costs
 // BodyTimeout and its connection.
-func (s *Sink) capture(resp *http.Response, cancel context.CancelFunc) string {
+func (s *Sink) capture(l *limit, resp *http.Response) string {
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == http.NoBody {
 		return ""
 	}
-	stop := time.AfterFunc(s.cfg.BodyTimeout, cancel)
-	defer stop.Stop()
+	l.phase(&s.limits.body)
 	buf := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(buf)
 	n, err := io.ReadFull(resp.Body, *buf)

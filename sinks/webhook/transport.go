@@ -1,11 +1,11 @@
 package webhook
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -24,7 +24,6 @@ func newTransport(cfg Config, target *url.URL) (*http.Transport, error) {
 		DialContext:            newDialer(cfg, g).dial,
 		TLSClientConfig:        secure,
 		TLSHandshakeTimeout:    cfg.TLSTimeout,
-		ResponseHeaderTimeout:  cfg.HeaderTimeout,
 		IdleConnTimeout:        cfg.IdleTimeout,
 		MaxIdleConnsPerHost:    cfg.Concurrency,
 		MaxResponseHeaderBytes: int64(cfg.MaxHeaderBytes),
@@ -49,7 +48,13 @@ func throughProxy(t *http.Transport, cfg Config, g *guard, target *url.URL) erro
 		return fmt.Errorf("proxy: %w", err)
 	}
 	t.Proxy = http.ProxyURL(proxy)
-	t.DialContext = (&net.Dialer{Timeout: cfg.ConnectTimeout, Resolver: cfg.Resolver}).DialContext
+	t.DialContext = newDialer(cfg, nil).dial
+	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, answer *http.Response) error {
+		if answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("the proxy answered %s", statusText(answer.StatusCode))
+		}
+		return nil
+	}
 	return nil
 }
 

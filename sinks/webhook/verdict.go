@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -59,22 +58,22 @@ func retryAfter(value string, now time.Time, limit time.Duration) time.Duration 
 	return min(max(date.Sub(now), 0), limit)
 }
 
-// failed is the verdict of an attempt that got no status; own and parent as in attempt.
-func (s *Sink) failed(own, parent context.Context, err error, address string) sinks.Verdict {
+// failed is the verdict of an attempt that got no status.
+func (s *Sink) failed(l *limit, err error, address string) sinks.Verdict {
 	v := sinks.Verdict{Class: sinks.Retry, Address: address, Reason: s.redact.reason(unquoted(err).Error())}
 	var refused *tokenError
 	switch {
 	case blocked(err):
 		v.Class, v.Address = sinks.Permanent, ""
-	case parent.Err() != nil:
-		v.Reason = s.redact.reason("the attempt was stopped: " + context.Cause(parent).Error())
+	case l.parent.Err() != nil:
+		v.Reason = s.redact.reason("the attempt was stopped: " + context.Cause(l.parent).Error())
 	case errors.As(err, &refused):
 		v.Class, v.RetryAfter = refused.class(), refused.retryAfter(s.cfg.MaxRetryAfter)
 		if v.Class == sinks.Limited {
 			v.MaxAttempts = s.cfg.LimitedAttempts
 		}
-	case own.Err() != nil:
-		v.Reason = fmt.Sprintf("no answer within %s", s.cfg.Timeout)
+	case l.Err() != nil:
+		v.Reason = context.Cause(l).Error()
 	}
 	return v
 }

@@ -16,6 +16,8 @@ type Sink struct {
 	cfg       Config
 	url       *url.URL
 	signer    signer
+	limits    struct{ whole, header, body timeoutError }
+	template  *http.Request
 	static    http.Header // sent with every request; its slices are shared and never written to
 	transport *http.Transport
 	tokens    *tokens // nil without OAuth2
@@ -30,7 +32,10 @@ func New(cfg Config) (*Sink, error) {
 	if err := errors.Join(cfg.validate(), err); err != nil {
 		return nil, fmt.Errorf("configure webhook %q: %w", cfg.Name, err)
 	}
-	s := &Sink{cfg: cfg, signer: keys, static: staticHeader(cfg), redact: newRedactor(cfg)}
+	s := &Sink{cfg: cfg, signer: keys, template: template(), static: staticHeader(cfg), redact: newRedactor(cfg)}
+	s.limits.whole = timeoutError{"answer", cfg.Timeout}
+	s.limits.header = timeoutError{"response headers", cfg.HeaderTimeout}
+	s.limits.body = timeoutError{"end of the response body", cfg.BodyTimeout}
 	s.buffers.New = func() any { b := make([]byte, cfg.CaptureBytes); return &b }
 	if s.url, err = parseURL(cfg.URL); err == nil {
 		s.transport, err = newTransport(cfg, s.url)
@@ -69,16 +74,16 @@ func (s *Sink) Deliver(ctx context.Context, d sinks.Delivery) sinks.Verdict {
 	if err := check(d); err != nil {
 		return sinks.Verdict{Class: sinks.Permanent, Reason: "the delivery can't be sent: " + s.redact.reason(err.Error())}
 	}
-	own, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
-	authorization, err := s.authorization(own)
+	l := newLimit(ctx, &s.limits.whole)
+	defer l.end()
+	authorization, err := s.authorization(l)
 	if err != nil {
-		return s.failed(own, ctx, err, "")
+		return s.failed(l, err, "")
 	}
-	v, stale := s.attempt(own, ctx, d, authorization)
+	v, stale := s.attempt(l, d, authorization)
 	if stale {
 		s.transport.CloseIdleConnections() // the others are as old
-		v, _ = s.attempt(own, ctx, d, authorization)
+		v, _ = s.attempt(l, d, authorization)
 		v.Reason = joined("sent again at once: the kept connection was stale", v.Reason)
 	}
 	return v
