@@ -58,7 +58,7 @@ func (l *liveTurn) finish(f *dgbot.Frame, greeting bool) Stream {
 	if !greeting {
 		l.ended++
 	}
-	return Stream{MessageID: f.MessageID, Text: text, Greeting: greeting}
+	return Stream{MessageID: f.MessageID, Text: text, Greeting: greeting, Truncated: l.streams.Truncated()}
 }
 
 func (l *liveTurn) mark(id string, greeting bool) {

@@ -43,7 +43,8 @@ type Sent struct {
 type Stream struct {
 	MessageID string `json:"message_id,omitempty"`
 	Text      string `json:"text"`
-	Greeting  bool   `json:"greeting,omitempty"` // said before our first message
+	Greeting  bool   `json:"greeting,omitempty"`  // said before our first message
+	Truncated bool   `json:"truncated,omitempty"` // more was said than the transcript may hold
 }
 
 // Failure is why an attempt did not end in an outcome.

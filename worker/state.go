@@ -130,6 +130,7 @@ func (s *State) send(m *Sent) {
 // say keeps one stream of the bot. The turn's last one is its response; those before it are interim.
 func (s *State) say(m Stream) {
 	m.Text = s.fit(m.Text)
+	s.Truncated = s.Truncated || m.Truncated
 	if m.Greeting || len(s.Turns) == 0 {
 		s.Greeting = append(s.Greeting, m)
 		return
