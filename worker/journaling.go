@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"dgworker/rules"
@@ -120,8 +121,16 @@ func (w *Worker) enqueue(ctx context.Context, p *Prompt, s *State) error {
 	return nil
 }
 
-// delivery is an action as the outbox carries it.
+// delivery is an action as the outbox carries it. What is published passes on the prompt's count of hops, so that a trigger
+// that reads it can't go round for ever.
 func delivery(p *Prompt, a rules.Action, by asked) sinks.Delivery {
+	if hops := p.Headers[HeaderHops]; hops != "" && a.Kind == rules.KindPublish {
+		a.Headers = maps.Clone(a.Headers)
+		if a.Headers == nil {
+			a.Headers = map[string]string{}
+		}
+		a.Headers[HeaderHops] = hops
+	}
 	return sinks.Delivery{
 		ID: a.ID, Endpoint: a.Endpoint, Rule: a.Rule, Prompt: p.ID, Bot: p.Bot, Event: string(by.event), CreatedAt: by.at,
 		Method: a.Method, Path: a.Path, Query: a.Query, Subject: a.Subject, Headers: a.Headers, Body: a.Body,

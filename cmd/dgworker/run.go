@@ -29,6 +29,7 @@ type runCommand struct {
 	DrainTimeout time.Duration `default:"30s" env:"DGWORKER_DRAIN_TIMEOUT" help:"How long SIGTERM lets conversations finish."`
 	AskTimeout   time.Duration `default:"5m" env:"DGWORKER_ASK_TIMEOUT" help:"How long a request on <prefix>.ask.<bot> waits for its outcome."`
 	UnknownGrace time.Duration `default:"10s" env:"DGWORKER_UNKNOWN_GRACE" help:"How long a prompt waits for a worker that knows its bot before it is rejected."`
+	MaxHops      int           `default:"8" env:"DGWORKER_MAX_HOPS" help:"How many triggers in a row may lead to a prompt: a loop is cut there."`
 	ReplyTo      []string      `name:"reply-to-prefix" placeholder:"SUBJECT" env:"DGWORKER_REPLY_TO_PREFIX" help:"Subjects, besides inboxes, that prompts may have as reply_to."`
 	Log          logFlags      `embed:""`
 }
@@ -94,7 +95,7 @@ func (c runCommand) config(log *zap.Logger) (app.Config, error) {
 		Rules: c.RulesPath, NATS: c.NATS.settings(), Prefix: c.NATS.Prefix,
 		Embed:       broker.Embed{Dir: c.DataDir, Listen: c.Listen, Sync: sync},
 		Concurrency: c.Concurrency, Admin: c.Admin, AdminToken: c.AdminToken, Replicas: c.Replicas, Retain: c.Retain,
-		AckWait: c.AckWait, DrainTimeout: c.DrainTimeout, Grace: c.UnknownGrace, AskTimeout: c.AskTimeout, ReplyTo: c.ReplyTo,
+		AckWait: c.AckWait, DrainTimeout: c.DrainTimeout, Grace: c.UnknownGrace, AskTimeout: c.AskTimeout, ReplyTo: c.ReplyTo, MaxHops: c.MaxHops,
 		Version: programVersion(), Log: log,
 	}, nil
 }

@@ -20,6 +20,7 @@ import (
 	"dgworker/worker/ask"
 	"dgworker/worker/broker"
 	"dgworker/worker/queue"
+	"dgworker/worker/trigger"
 )
 
 // App is one worker process.
@@ -38,6 +39,7 @@ type App struct {
 	admin    *admin.Server
 	sinks    *sinkSet
 	ask      *ask.Service
+	triggers *trigger.Service
 	watch    *watcher
 
 	ready    atomic.Bool
@@ -94,6 +96,9 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := a.openTriggers(ctx, set); err != nil {
+		return err
+	}
 	a.watch, err = watchRules(a.Rules, a.Log, func() { _ = a.Reload(context.Background()) })
 	if err != nil {
 		return err
@@ -101,12 +106,15 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.ready.Store(true)
 	a.Log.Info("ready", zap.String("version", a.Version), zap.String("worker", a.worker.Name), zap.String("nats", a.conn.ConnectedUrlRedacted()),
 		zap.String("rules", set.Version()), zap.Int("bots", len(set.Bots())), zap.Int("rule_count", len(set.Rules())),
-		zap.Int("concurrency", a.Concurrency), zap.String("admin", a.AdminAddr()))
+		zap.Int("triggers", len(set.Triggers())), zap.Int("concurrency", a.Concurrency), zap.String("admin", a.AdminAddr()))
 	return nil
 }
 
 func (a *App) load() (*rules.Set, error) {
 	set, err := rulesfile.Load(a.Rules)
+	if err == nil {
+		err = trigger.Check(set, a.Prefix)
+	}
 	if err == nil && a.Adapt != nil {
 		a.Adapt(set)
 	}
@@ -170,6 +178,15 @@ func (a *App) use(ctx context.Context, set *rules.Set) error {
 	}
 	done()
 	return a.worker.Use(set)
+}
+
+// openTriggers comes last: what they make of an event must find its bot taken care of.
+func (a *App) openTriggers(ctx context.Context, set *rules.Set) (err error) {
+	a.triggers, err = trigger.Start(trigger.Config{Queue: a.queue, MaxHops: a.MaxHops, Metrics: a.registry, Log: a.Log})
+	if err != nil {
+		return err
+	}
+	return a.triggers.Use(ctx, set)
 }
 
 func (a *App) openAdmin() (err error) {

@@ -29,6 +29,7 @@ type Config struct {
 	DrainTimeout time.Duration    // how long Stop lets conversations finish; defaults to 30s
 	AskTimeout   time.Duration    // how long a request on <prefix>.ask.<bot> waits for its outcome; defaults to 5m
 	Grace        time.Duration    // how long a prompt waits for a worker that knows its bot; defaults to 10s
+	MaxHops      int              // how many triggers in a row may lead to a prompt; defaults to 8
 	ReplyTo      []string         // subject prefixes, besides inboxes, that prompts may have as reply_to
 	Adapt        func(*rules.Set) // changes bots and webhooks of every rule set that is loaded; the demo takes them to its own servers
 	Version      string           // of the program; defaults to "dev"
@@ -46,6 +47,7 @@ func (c *Config) fill() error {
 	def(&c.Retain, 7*24*time.Hour)
 	def(&c.AckWait, 10*time.Second)
 	def(&c.DrainTimeout, 30*time.Second)
+	def(&c.MaxHops, 8)
 	def(&c.Version, "dev")
 	if c.Log == nil {
 		c.Log = zap.NewNop()
@@ -55,6 +57,7 @@ func (c *Config) fill() error {
 		"replicas must be 1, 3 or 5":                   c.Replicas != 1 && c.Replicas != 3 && c.Replicas != 5,
 		"ack wait must be at least 1s":                 c.AckWait < time.Second,
 		"retain must be at least 1m":                   c.Retain < time.Minute,
+		"max hops must be at least 1":                  c.MaxHops < 1,
 		"drain timeout must not be negative":           c.DrainTimeout < 0,
 		"several replicas need a cluster: give --nats": c.Replicas > 1 && c.embeds(),
 	} {

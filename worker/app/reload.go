@@ -64,7 +64,7 @@ func (a *App) swap(ctx context.Context, set *rules.Set) error {
 		return err
 	}
 	a.intake.SetBots(takenBots(set))
-	return nil
+	return a.triggers.Use(ctx, set)
 }
 
 // mistakes logs each mistake with its position, and without the line of the file, which may hold a secret.
