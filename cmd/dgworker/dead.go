@@ -13,46 +13,57 @@ import (
 )
 
 type deadCommand struct {
-	List  deadListCommand  `cmd:"" help:"List dead prompts and actions."`
+	List  deadListCommand  `cmd:"" help:"List dead prompts, actions and events."`
 	Show  deadShowCommand  `cmd:"" help:"Show one, with its history."`
-	Retry deadRetryCommand `cmd:"" help:"Run dead prompts again under new ids, and dead actions under their own."`
+	Retry deadRetryCommand `cmd:"" help:"Run dead prompts again under new ids, dead actions under their own, and publish dead events again on their own subjects, where whoever else listens gets them too."`
 	Drop  deadDropCommand  `cmd:"" help:"Remove dead letters."`
 }
 
-// deadFilter selects dead letters. Filters that speak of actions select no prompt, and the other way round.
+// deadFilter selects dead letters. Filters that speak of one kind select none of the others.
 type deadFilter struct {
-	Kind     string        `enum:"all,prompts,actions" default:"all" help:"prompts, actions or all."`
+	Kind     string        `enum:"all,prompts,actions,events" default:"all" help:"prompts, actions, events or all."`
 	Bot      string        `help:"Only of this bot."`
 	Status   string        `help:"Only prompts with this status: failed, interrupted or rejected."`
 	Endpoint string        `help:"Only actions for this endpoint."`
 	Rule     string        `help:"Only what this rule fired."`
 	Prompt   string        `help:"Only of the prompt with this id."`
-	Since    time.Duration `help:"Only prompts that died within this time."`
+	Trigger  string        `help:"Only events that this trigger could make no prompt of."`
+	Since    time.Duration `help:"Only prompts and events that died within this time."`
 }
 
-func (f deadFilter) prompts() bool { return f.Kind != "actions" && f.Endpoint == "" }
-func (f deadFilter) actions() bool { return f.Kind != "prompts" && f.Status == "" && f.Since == 0 }
+func (f deadFilter) is(kind string) bool { return f.Kind == "all" || f.Kind == kind }
+func (f deadFilter) prompts() bool       { return f.is("prompts") && f.Endpoint == "" && f.Trigger == "" }
+func (f deadFilter) actions() bool {
+	return f.is("actions") && f.Status == "" && f.Since == 0 && f.Trigger == ""
+}
 
 func (f deadFilter) empty() bool {
 	return f == deadFilter{Kind: "all"}
 }
 
-// letter is a dead letter of either kind.
+// letter is a dead letter of any kind.
 type letter struct {
 	prompt *worker.Outcome
 	action *outbox.Item
+	event  *queue.DeadEvent
 }
 
 func (l letter) id() string {
-	if l.prompt != nil {
+	switch {
+	case l.prompt != nil:
 		return l.prompt.ID
+	case l.event != nil:
+		return l.event.ID
 	}
 	return l.action.Delivery.ID
 }
 
 func (l letter) MarshalJSON() ([]byte, error) {
-	if l.prompt != nil {
+	switch {
+	case l.prompt != nil:
 		return marshalKind("prompt", l.prompt)
+	case l.event != nil:
+		return marshalKind("event", l.event)
 	}
 	return marshalKind("action", l.action)
 }
@@ -84,7 +95,7 @@ func (f deadFilter) each(ctx context.Context, a *archives, do func(letter) error
 			}
 		}
 	}
-	return nil
+	return f.eachEvent(ctx, a, do)
 }
 
 // find returns the dead letter with this id, of whichever kind.
@@ -96,9 +107,16 @@ func find(ctx context.Context, a *archives, id string) (letter, error) {
 	if !errors.Is(err, queue.ErrNotFound) {
 		return letter{}, err
 	}
+	e, err := a.prompts.DeadEvent(ctx, id)
+	if err == nil {
+		return letter{event: e}, nil
+	}
+	if !errors.Is(err, queue.ErrNotFound) {
+		return letter{}, err
+	}
 	item, err := a.actions.DeadShow(ctx, id)
 	if errors.Is(err, outbox.ErrNotFound) {
-		return letter{}, fmt.Errorf("no dead prompt or action has the id %q: %w", id, errNo)
+		return letter{}, fmt.Errorf("no dead prompt, action or event has the id %q: %w", id, errNo)
 	}
 	return letter{action: &item}, err
 }
@@ -133,6 +151,9 @@ func printLetter(w io.Writer, l letter, asJSON bool) error {
 		_, err = fmt.Fprintf(w, "prompt  %-28s %s  %-11s bot %-14s %s\n", o.ID, stamp(o.EndedAt.Time), o.Status, o.Bot, o.Reason)
 		return err
 	}
+	if l.event != nil {
+		return printEventLine(w, l.event)
+	}
 	d := l.action.Delivery
 	_, err = fmt.Fprintf(w, "action  %-28s %s  %-11s rule %s of prompt %s: %s\n", d.ID, stamp(l.action.At), d.Endpoint, d.Rule, d.Prompt, l.action.Reason)
 	return err
@@ -140,7 +161,7 @@ func printLetter(w io.Writer, l letter, asJSON bool) error {
 
 type deadShowCommand struct {
 	NATS natsFlags `embed:""`
-	ID   string    `arg:"" help:"Id of a prompt or an action."`
+	ID   string    `arg:"" help:"Id of a prompt, an action or an event."`
 	JSON bool      `name:"json" help:"As JSON."`
 }
 
@@ -155,6 +176,8 @@ func (c deadShowCommand) Run(e *env) error {
 			return printJSON(e.stdout, l)
 		case l.prompt != nil:
 			printOutcome(e.stdout, l.prompt)
+		case l.event != nil:
+			printEvent(e.stdout, l.event)
 		default:
 			printItem(e.stdout, l.action)
 		}
@@ -164,7 +187,7 @@ func (c deadShowCommand) Run(e *env) error {
 
 // deadChoice is what retry and drop work on: ids, a filter, or all.
 type deadChoice struct {
-	IDs    []string   `arg:"" optional:"" name:"id" help:"Ids of prompts or actions."`
+	IDs    []string   `arg:"" optional:"" name:"id" help:"Ids of prompts, actions or events."`
 	Filter deadFilter `embed:""`
 	All    bool       `help:"Every dead letter."`
 	DryRun bool       `help:"Say what would be done, and do nothing."`
@@ -205,6 +228,9 @@ func (c deadRetryCommand) Run(e *env) error {
 			id, err := a.prompts.RetryPrompt(ctx, l.id())
 			return "runs again as " + id, err
 		}
+		if l.event != nil {
+			return "published again on " + l.event.Subject, a.prompts.RetryEvent(ctx, l.id())
+		}
 		return "will be delivered again", a.actions.Retry(ctx, l.id())
 	})
 }
@@ -219,6 +245,9 @@ func (c deadDropCommand) Run(e *env) error {
 	return c.Choice.apply(c.NATS, e, "drop", func(ctx context.Context, a *archives, l letter) (string, error) {
 		if l.prompt != nil {
 			return "removed", a.prompts.DropPrompt(ctx, l.id())
+		}
+		if l.event != nil {
+			return "removed", a.prompts.DropEvent(ctx, l.id())
 		}
 		return "removed", a.actions.Drop(ctx, l.id())
 	})
