@@ -91,6 +91,9 @@ func (a *Archive) RetryEvent(ctx context.Context, id string) error {
 	return nil
 }
 
+// republishWait bounds what publishing one event again may take.
+const republishWait = 10 * time.Second
+
 // publishAgain stores the event where a stream holds its subject, and hands it to whoever listens where none does.
 func (a *Archive) publishAgain(ctx context.Context, e *DeadEvent) error {
 	msg := &nats.Msg{Subject: e.Subject, Header: nats.Header{}, Data: e.payload()}
@@ -99,6 +102,8 @@ func (a *Archive) publishAgain(ctx context.Context, e *DeadEvent) error {
 			msg.Header[name] = values
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, republishWait)
+	defer cancel()
 	_, err := a.js.StreamNameBySubject(ctx, e.Subject)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if err := a.js.Conn().PublishMsg(msg); err != nil {
