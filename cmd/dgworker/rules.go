@@ -10,7 +10,9 @@ import (
 )
 
 type rulesCommand struct {
-	Check checkCommand `cmd:"" help:"Find every mistake in rules files."`
+	Check    checkCommand    `cmd:"" help:"Find every mistake in rules files."`
+	Versions versionsCommand `cmd:"" help:"List the rule sets that workers have used."`
+	Schema   schemaCommand   `cmd:"" help:"Print the JSON Schema of rules files, for editors."`
 }
 
 type checkCommand struct {
