@@ -15,12 +15,12 @@ func (a *App) Stop(ctx context.Context) error {
 	if a.watch != nil {
 		a.watch.close()
 	}
-	a.stopAsking()
+	drain, cancel := context.WithTimeout(ctx, a.DrainTimeout)
+	defer cancel()
+	a.stopBringing(drain)
 	if a.intake != nil {
 		a.Log.Info("draining", zap.Duration("timeout", a.DrainTimeout))
-		drain, cancel := context.WithTimeout(ctx, a.DrainTimeout)
 		a.intake.Stop(drain)
-		cancel()
 	}
 	a.stop()
 	return nil
@@ -36,10 +36,10 @@ func (a *App) stopAll() {
 	if a.watch != nil {
 		a.watch.close()
 	}
-	a.stopAsking()
+	expired, expire := context.WithCancel(ctx)
+	expire()
+	a.stopBringing(expired)
 	if a.intake != nil {
-		expired, expire := context.WithCancel(ctx)
-		expire()
 		a.intake.Stop(expired)
 	}
 	if a.outbox != nil {
@@ -66,8 +66,12 @@ func (a *App) stopAll() {
 	}
 }
 
-func (a *App) stopAsking() {
+// stopBringing stops what makes prompts: requests, and events.
+func (a *App) stopBringing(ctx context.Context) {
 	if a.ask != nil {
 		a.ask.Stop()
+	}
+	if a.triggers != nil {
+		a.triggers.Stop(ctx)
 	}
 }
