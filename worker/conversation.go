@@ -32,6 +32,7 @@ type conversation struct {
 	turn     liveTurn
 	streams  int       // that ended, over the whole conversation
 	pending  Record    // what happened and is not in the journal yet
+	leased   time.Time // when the last append was asked for: for Config.Lease from then nobody else goes on in our place
 	stop     *stop     // set when this socket's run is over
 	quiet    alarm     // the turn has settled, or nobody came
 	limit    alarm     // the turn, the conversation or the prompt took too long
@@ -56,14 +57,22 @@ var errCut = errors.New("connection cut")
 const flushAfter = 250 * time.Millisecond
 
 // run carries out one step of the plan over one socket, which is open, and returns when the socket has served.
-func (c *conversation) run(st step, conn *dgbot.Conn) *stop {
+func (c *conversation) run(st step, conn *dgbot.Conn) (why *stop) {
 	c.reset(conn)
 	defer context.AfterFunc(c.ctx, func() { c.end(&stop{err: context.Cause(c.ctx)}) })()
 	opened := aside(func() { c.open(st) })
+	defer func() { // also where a panic passes by: socket and alarms would outlive the prompt
+		conn.Close()
+		<-opened
+		why = c.hangUp()
+	}()
 	for c.step(conn.Read()) {
 	}
-	<-opened
-	conn.Close()
+	return nil
+}
+
+// hangUp stops what could still happen to a socket that has served, and returns why it has.
+func (c *conversation) hangUp() *stop {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.quiet.disarm()

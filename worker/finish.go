@@ -21,13 +21,31 @@ func (c *conversation) reject(ctx context.Context, why error) error {
 		c.w.Metrics.duplicate(c.label)
 		return errSettled
 	}
-	// The journal is what finds out that an id was used before, so a rejected prompt has one too. Where one is there
-	// already, the outcome's own fence decides.
-	if err := c.append(&Record{Reject: why.Error()}); err != nil && !errors.Is(err, ErrFenced) {
+	// The journal is what finds out that an id was used before, so a rejected prompt has one too.
+	err = c.append(&Record{Reject: why.Error()})
+	if errors.Is(err, ErrFenced) && c.state.Last == 0 {
+		err = c.rejectAgain(ctx, why)
+	}
+	if err != nil {
 		return err
 	}
-	c.state.StartedAt = now()
-	return c.publish(Ending{Rejected, why.Error()})
+	if c.state.StartedAt.IsZero() {
+		c.state.StartedAt = now()
+	}
+	return c.publish(*c.state.Ended)
+}
+
+// rejectAgain takes up the journal of a prompt that is not valid. It may be that of another message with the same id, whose
+// outcome must not be taken from it; that of a rejection which was cut off; or that of a conversation which began while
+// other rules were in use, and whose actions were promised.
+func (c *conversation) rejectAgain(ctx context.Context, why error) error {
+	if err := c.readJournal(ctx); err != nil {
+		return err
+	}
+	if err := c.w.enqueue(ctx, c.p, c.state); err != nil || c.state.Ended != nil {
+		return err
+	}
+	return c.append(&Record{Reject: why.Error()})
 }
 
 // finish tells the rules that the conversation is over, sends on its way what they ask for, and publishes the outcome.

@@ -31,13 +31,8 @@ func (c *conversation) readBack(ctx context.Context) error {
 		c.log.Info("prompt has its outcome already: not run again")
 		return errSettled
 	}
-	c.state = NewState(c.p, c.state.VisitorID, c.set, c.bot)
-	if err := c.w.Journal.Read(ctx, c.p.ID, c.state.Apply); err != nil {
+	if err := c.readJournal(ctx); err != nil {
 		return err
-	}
-	if c.isDuplicate() {
-		c.log.Info("another message with this id is being handled: this one waits for its outcome")
-		return later{duplicateWait}
 	}
 	if c.isLate() {
 		return ErrFenced
@@ -46,6 +41,19 @@ func (c *conversation) readBack(ctx context.Context) error {
 		return err
 	}
 	return c.beginAgain()
+}
+
+// readJournal folds the journal into the state, unless it is another message's.
+func (c *conversation) readJournal(ctx context.Context) error {
+	c.state = NewState(c.p, c.state.VisitorID, c.set, c.bot)
+	if err := c.w.Journal.Read(ctx, c.p.ID, c.state.Apply); err != nil {
+		return err
+	}
+	if c.isDuplicate() {
+		c.log.Info("another message with this id is being handled: this one waits for its outcome")
+		return later{duplicateWait}
+	}
+	return nil
 }
 
 // duplicateWait is how long a duplicate waits before it looks for the outcome of the first.

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"dgworker/rules"
@@ -56,6 +57,7 @@ type Config struct {
 type Worker struct {
 	Config
 	generation atomic.Pointer[generation]
+	born       string // tells this Worker from every other of its name, also from the one before a restart
 	nonce      atomic.Uint64
 
 	mu   sync.Mutex
@@ -85,7 +87,7 @@ func New(c Config, set *rules.Set) (*Worker, error) {
 	}
 	c.Lease = withDefault(c.Lease, 5*time.Second)
 	c.Dials = withDefault(c.Dials, 64)
-	w := &Worker{Config: c, open: map[string]bool{}}
+	w := &Worker{Config: c, born: uuid.NewString()[:8], open: map[string]bool{}}
 	return w, w.Use(set)
 }
 
@@ -148,7 +150,8 @@ func (w *Worker) leave(id string) {
 	delete(w.open, id)
 }
 
-// writer signs a record so that no other record has the same signature.
+// writer signs a record so that no other record has the same signature. The name alone would not do: in a container that
+// is started again, host and pid are what they were.
 func (w *Worker) writer() string {
-	return fmt.Sprintf("%s/%d", w.Name, w.nonce.Add(1))
+	return fmt.Sprintf("%s/%s/%d", w.Name, w.born, w.nonce.Add(1))
 }
