@@ -64,6 +64,8 @@ func (c *conversation) run(st step, conn *dgbot.Conn) (why *stop) {
 	defer func() { // also where a panic passes by: socket and alarms would outlive the prompt
 		conn.Close()
 		<-opened
+		badJSON, binary := conn.Skipped()
+		c.w.Metrics.skipped(c.label, badJSON, binary)
 		why = c.hangUp()
 	}()
 	for c.step(conn.Read()) {

@@ -15,6 +15,7 @@ type Metrics struct {
 	seconds       *prometheus.HistogramVec
 	events        *prometheus.CounterVec // type
 	decisions     *prometheus.CounterVec // rule, decision
+	frames        *prometheus.CounterVec // bot, kind
 	breaker       *prometheus.GaugeVec   // bot
 	fenced        prometheus.Counter
 }
@@ -42,6 +43,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		decisions: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "dgworker_rule_decisions_total", Help: "What rules did with events; the sum is the number of evaluations.",
 		}, []string{"rule", "decision"}),
+		frames: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "dgworker_skipped_frames_total", Help: "Frames of bots that could not be read and were passed over.",
+		}, []string{"bot", "kind"}),
 		breaker: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "dgworker_bot_breaker_open", Help: "1 while a bot is down and no prompt is taken for it.",
 		}, []string{"bot"}),
@@ -54,6 +58,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 func (m *Metrics) began(bot string)     { m.conversations.WithLabelValues(bot).Inc() }
 func (m *Metrics) left(bot string)      { m.conversations.WithLabelValues(bot).Dec() }
 func (m *Metrics) duplicate(bot string) { m.duplicates.WithLabelValues(bot).Inc() }
+
+// skipped counts what a socket has passed over.
+func (m *Metrics) skipped(bot string, badJSON, binary int) {
+	for kind, n := range map[string]int{"bad_json": badJSON, "binary": binary} {
+		if n > 0 {
+			m.frames.WithLabelValues(bot, kind).Add(float64(n))
+		}
+	}
+}
 
 func (m *Metrics) ended(bot string, o *Outcome) {
 	m.prompts.WithLabelValues(bot, string(o.Status)).Inc()
