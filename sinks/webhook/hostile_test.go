@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"dgworker/sinks"
 	"dgworker/sinks/webhook"
@@ -212,7 +213,7 @@ func TestCase37NotHTTP(t *testing.T) {
 				return
 			}
 			expect(t, v, sinks.Retry, c.reason)
-			if strings.ContainsAny(v.Reason, "\x00\x1b\xff\r\n") || len(v.Reason) > 512 {
+			if strings.ContainsAny(v.Reason, "\x00\x1b\r\n") || !utf8.ValidString(v.Reason) || len(v.Reason) > 512 {
 				t.Errorf("reason %q", v.Reason)
 			}
 		})
