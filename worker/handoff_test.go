@@ -30,31 +30,31 @@ func TestHandoff(t *testing.T) {
 		"end: once the turn settles": {"on_handoff: end", func(v *visit) {
 			v.stream("m1", "I will get somebody.")
 			v.send(offer)
-			v.pause(15 * time.Millisecond)
+			v.pause(settle / 4)
 			v.stream("m2", "One moment.")
 		}, 1, []string{"offered", "final", "ended"}},
 		"end: an offer alone settles": {"on_handoff: end", func(v *visit) { v.send(offer) }, 1, []string{"offered", "ended"}},
 		"end: an open stream holds it": {"on_handoff: end", func(v *visit) {
 			v.send(start("m"), offer)
-			v.pause(120 * time.Millisecond)
+			v.pause(2 * settle)
 			v.send(chunk("m", "One moment."), end("m"))
 		}, 1, []string{"offered", "final", "ended"}},
 		"end: the script ends with it": {"on_handoff: end", func(v *visit) { v.send(offer); v.stream("m", "x") }, 1, []string{"offered", "final", "ended"}},
-		"wait: until the person leaves": {"on_handoff: wait, turn_timeout: 150ms", func(v *visit) {
+		"wait: until the person leaves": {"on_handoff: wait, turn_timeout: 400ms", func(v *visit) {
 			v.stream("m1", "I will get somebody.")
 			v.send(offer)
-			v.pause(300 * time.Millisecond) // the clock of the turn rests
+			v.pause(600 * time.Millisecond) // the clock of the turn rests
 			v.send(joined, wrote)
 			v.pause(100 * time.Millisecond)
 			v.send(left)
 		}, 1, []string{"offered", "final", "joined", "wrote", "left", "ended"}},
-		"wait: nobody says that they leave": {"on_handoff: wait, handoff_wait: 250ms", func(v *visit) {
+		"wait: nobody says that they leave": {"on_handoff: wait, handoff_wait: 600ms", func(v *visit) {
 			v.send(offer)
-			v.pause(80 * time.Millisecond)
+			v.pause(2 * settle)
 			v.send(joined)
 		}, 1, []string{"offered", "joined", "ended"}},
 		"wait: the person leaves at once": {"on_handoff: wait", func(v *visit) { v.send(offer, joined, left) }, 1, []string{"offered", "joined", "left", "ended"}},
-		"wait: nobody comes":              {"on_handoff: wait, handoff_wait: 150ms", func(v *visit) { v.send(offer) }, 1, []string{"offered", "ended"}},
+		"wait: nobody comes":              {"on_handoff: wait, handoff_wait: 300ms", func(v *visit) { v.send(offer) }, 1, []string{"offered", "ended"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -21,7 +21,7 @@ func TestLimits(t *testing.T) {
 	}{
 		"turn_timeout, silence":     {"turn_timeout: 150ms", "Hi", func(*visit) {}, "turn_timeout"},
 		"turn_timeout, a tool":      {"turn_timeout: 150ms", "Hi", func(v *visit) { v.stream("m", "x"); v.send(calling("t")) }, "turn_timeout"},
-		"turn_timeout, chatter":     {"turn_timeout: 200ms, settle: 100ms", "Hi", func(v *visit) { v.chatter(30 * time.Millisecond) }, "turn_timeout"},
+		"turn_timeout, chatter":     {"turn_timeout: 300ms, settle: 200ms", "Hi", func(v *visit) { v.chatter(30 * time.Millisecond) }, "turn_timeout"},
 		"conversation_timeout":      {"conversation_timeout: 200ms", "Hi", func(*visit) {}, "conversation_timeout"},
 		"the prompt's own deadline": {"", `{"content":"Hi","timeout":0.2}`, func(*visit) {}, "deadline"},
 		"max_frame":                 {"max_frame: 1KiB", "Hi", func(v *visit) { v.stream("m", strings.Repeat("x", 2000)) }, "max_frame"},

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"flag"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -8,7 +10,14 @@ import (
 	"dgworker/rules"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs more tests at once than there are processors: they wait for a quiet bot most of their time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		os.Exit(2)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // compiled is the rule set of text, which begins with its bots.
 func compiled(t *testing.T, text string) *rules.Set {

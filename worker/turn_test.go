@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -45,7 +44,6 @@ func TestAVisitorIsGeneratedOnce(t *testing.T) {
 // What one message brings about is one turn, whatever the frames. Each play hears one message first.
 func TestTurns(t *testing.T) {
 	t.Parallel()
-	const settle = 40 * time.Millisecond
 	for name, c := range map[string]struct {
 		play     func(*visit)
 		response string
@@ -55,23 +53,22 @@ func TestTurns(t *testing.T) {
 		"interim stream, tool, second stream": {func(v *visit) {
 			v.stream("m1", "Let me look that up…")
 			v.send(calling("lookup"))
-			v.pause(3 * settle)
+			v.pause(2 * settle)
 			v.send(returned("lookup", "done"))
 			v.stream("m2", "It has left the warehouse.")
 		}, "It has left the warehouse.", []string{"Let me look that up…"}, worker.Tools{"lookup": "done"}},
 		"a tool still calling holds the turn open": {func(v *visit) {
 			v.send(calling("lookup"))
 			v.stream("m1", "One moment.")
-			v.pause(4 * settle)
+			v.pause(2 * settle)
 			v.send(returned("lookup", "error"))
-			v.pause(settle / 2)
 			v.stream("m2", "It failed.")
 		}, "It failed.", []string{"One moment."}, worker.Tools{"lookup": "error"}},
 		"two calls of one tool": {func(v *visit) {
 			v.send(calling("lookup"), calling("lookup"))
 			v.stream("m1", "Twice.")
 			v.send(returned("lookup", "done"))
-			v.pause(3 * settle)
+			v.pause(2 * settle)
 			v.send(returned("lookup", "error"))
 			v.stream("m2", "Done.")
 		}, "Done.", []string{"Twice."}, worker.Tools{"lookup": "error"}},
@@ -82,7 +79,7 @@ func TestTurns(t *testing.T) {
 		"an open stream holds the turn open": {func(v *visit) {
 			v.send(start("m2"))
 			v.stream("m1", "First.")
-			v.pause(3 * settle)
+			v.pause(2 * settle)
 			v.send(chunk("m2", "Second."), end("m2"))
 		}, "Second.", []string{"First."}, worker.Tools{}},
 		"interleaved streams": {func(v *visit) {
@@ -106,9 +103,10 @@ func TestTurns(t *testing.T) {
 		}, "Still here.", nil, worker.Tools{}},
 		"whatever comes starts the quiet time anew": {func(v *visit) {
 			v.stream("m1", "One.")
-			v.pause(settle / 2)
-			v.send(`{"type":"typing"}`)
-			v.pause(settle * 3 / 4)
+			for range 4 {
+				v.pause(settle / 3)
+				v.send(`{"type":"typing"}`)
+			}
 			v.stream("m2", "Two.")
 		}, "Two.", []string{"One."}, worker.Tools{}},
 	} {
@@ -216,7 +214,7 @@ func TestGreetings(t *testing.T) {
 				close(greeted)
 				v.hear()
 				c.after(v)
-				v.pause(120 * time.Millisecond) // three times the quiet time
+				v.pause(2 * settle)
 				v.stream("m1", "The answer.")
 			}))
 			// The greeting comes while the sent mark is on its way to the journal.
@@ -247,7 +245,7 @@ func TestEventsBeforeOurMessageAreSeen(t *testing.T) {
 		v.sync()
 		close(greeted)
 		v.hear()
-		v.pause(100 * time.Millisecond)
+		v.pause(2 * settle)
 		v.stream("m1", "The answer.")
 	}))
 	w.journal.before = func(*worker.Record) { <-greeted }

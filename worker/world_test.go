@@ -29,6 +29,9 @@ import (
 // patience bounds every wait of a test: reaching it is a failure.
 const patience = 20 * time.Second
 
+// settle is the quiet time of bots. Between two frames that belong together a busy machine may take a good part of it.
+const settle = 150 * time.Millisecond
+
 const botKey = "key-of-the-bot"
 
 // world is a worker with a NATS server, its queue and a bot of its own. Only the outbox is replaced, by a list.
@@ -55,7 +58,7 @@ func newWorld(t *testing.T, settings, rulesText string, play ...part) *world {
 	w := &world{t: t, ctx: ctx, outbox: new(outbox), bot: startBot(t, play)}
 	w.openQueue()
 	if !strings.Contains(settings, "settle:") {
-		settings += ", settle: 40ms"
+		settings += ", settle: " + settle.String()
 	}
 	text := fmt.Sprintf("bots:\n  support: {key: %s, url: %q, %s}\nwebhooks:\n  hook: {url: https://h.example, secret: whsec_%s}\n",
 		botKey, w.bot.url, strings.TrimPrefix(settings, ", "), strings.Repeat("A", 32))
