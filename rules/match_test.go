@@ -65,6 +65,7 @@ func TestDecisions(t *testing.T) {
 		{"no condition", rule("a"), "a=fired"},
 		{"false", rule("a", "when: 1 > 2"), "a=false"},
 		{"off", rule("a", "mode: off", broken), "a=off"},
+		{"off, whatever the condition needs", rule("a", "mode: off", "when: event.tool == 'another'"), "a=off"},
 		{"shadow", rule("a", "mode: shadow"), "a=shadow"},
 		{"shadow and false", rule("a", "mode: shadow", "when: false"), "a=false"},
 		{"other bot", rule("a", "bots: [sales]", broken), "a=other_bot"},

@@ -1,8 +1,11 @@
 package rules
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,7 +269,7 @@ func TestTemplateBombsAreCheap(t *testing.T) {
 		`let a = [1, 2]; let b = [a, a, a, a, a, a, a, a]; let c = [b, b, b, b, b, b, b, b]; let d = [c, c, c, c, c, c, c, c]; let e = [d, d, d, d, d, d, d, d]; let f = [e, e, e, e, e, e, e, e]; let g = [f, f, f, f, f, f, f, f]; let h = [g, g, g, g, g, g, g, g]; let i = [h, h, h, h, h, h, h, h]; string(i)`,
 		`sum(map(1..200000, len(prompt.data.x + "a")))`,
 		`uniq(map(1..100000, #))`,
-		`count(1..100000, count(1..100000, true) > 1)`,
+		`count(1..100000, count(1..100000, true) > 1)`, `let xs = 1..100000; count(xs, count(xs, # > 0) > 1)`, `let xs = 1..1200; count(xs, none(xs, # < 0))`,
 		`count(1..200000, prompt.data.x contains "y") + count(1..100000, prompt.data.x matches "(x+x+)+y")`,
 		`count(1..100000, prompt.data.x matches prompt.data.order_id)`,
 		`sortBy(map(1..100000, prompt.data.x), #)`,
@@ -278,6 +281,23 @@ func TestTemplateBombsAreCheap(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("all of it took %s", took)
+	}
+}
+
+// Rendering stops where a limit is passed: it doesn't first build what is then refused.
+func TestRenderingStopsAtTheLimit(t *testing.T) {
+	t.Parallel()
+	var bomb any = "x"
+	for range 40 {
+		bomb = []any{bomb, bomb}
+	}
+	if _, err := toJSON(bomb); !errors.Is(err, errTooLong) {
+		t.Errorf("a value of 2^40 elements: %v", err)
+	}
+	list := slices.Repeat(jsonList{literalJSON(strings.Repeat("1", 100<<10))}, 1000)
+	var w bytes.Buffer
+	if err := list.write(nil, &w); !errors.Is(err, errTooLong) || w.Len() > 2*maxBody {
+		t.Errorf("%d bytes were written: %v", w.Len(), err)
 	}
 }
 
