@@ -51,9 +51,9 @@ func newConn(ws *websocket.Conn, cfg Config) *Conn {
 	return c
 }
 
-// Send sends content as the visitor's message. It waits for ctx's deadline or the write timeout, whichever is earlier.
-// After an error the message may have left in part or in whole, unless the error is ctx's own from before the call or
-// ErrClosed; no later Send can succeed, and the connection should be closed.
+// Send sends content as the visitor's message, until ctx ends or the write timeout has passed. If ctx had ended before
+// anything was written, nothing has happened. After any other error the message may have left in part or in whole, and
+// the connection is of no further use: close it.
 func (c *Conn) Send(ctx context.Context, content string) error {
 	frame := AppendMessage(nil, content)
 	c.writing.Lock()
@@ -61,28 +61,32 @@ func (c *Conn) Send(ctx context.Context, content string) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("send message: %w", context.Cause(ctx))
 	}
-	defer c.abortWith(ctx)()
-	if err := c.write(frame); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
+	settle := c.cutWith(ctx)
+	err := c.write(frame)
+	if settle() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("send message: %w", err)
 	}
 	return nil
 }
 
-// abortWith makes a write that is stuck fail when ctx ends. What it returns ends that, and waits, so that a late abort
-// can't hit the next write.
-func (c *Conn) abortWith(ctx context.Context) func() {
+// cutWith cuts the connection if ctx ends while a message is on its way: what has left of it can't be taken back, and a
+// deadline would not do, since the library sets its own before each fragment. What it returns ends that, and reports
+// whether it came to the cut.
+func (c *Conn) cutWith(ctx context.Context) (settle func() bool) {
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(done)
-		_ = c.ws.NetConn().SetWriteDeadline(time.Unix(1, 0)) // fails on a closed socket only
+		c.cut()
 	})
-	return func() {
-		if !stop() {
-			<-done
+	return func() bool {
+		if stop() {
+			return false
 		}
+		<-done // whoever starts a goroutine waits for it
+		return true
 	}
 }
 

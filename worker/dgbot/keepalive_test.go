@@ -1,7 +1,6 @@
 package dgbot_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"testing"
@@ -12,10 +11,6 @@ import (
 
 	"github.com/gorilla/websocket"
 )
-
-func contextWithTimeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(t.Context(), d)
-}
 
 // Pings go on while a tool runs and no frame comes, and while nobody reads; the server closes connections without them.
 func TestPingsGoOnThroughSilence(t *testing.T) {

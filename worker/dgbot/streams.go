@@ -84,14 +84,12 @@ func (s *Streams) get(id string) *stream {
 	return st
 }
 
-// cut drops the last n bytes of st and what of a character is left before them, half a pair too.
+// cut drops the last n bytes of st and what of a character is left before them. It never parts a pair: halves that meet
+// have been joined by then.
 func (s *Streams) cut(st *stream, n int) {
 	was, keep := len(st.text), max(0, len(st.text)-n)
 	for keep > 0 && keep < was && !utf8.RuneStart(st.text[keep]) {
 		keep--
-	}
-	if highTail(st.text[:keep]) {
-		keep -= 3
 	}
 	st.text, st.full, s.truncated = st.text[:keep], true, true
 	s.held -= was - keep

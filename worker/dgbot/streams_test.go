@@ -76,14 +76,14 @@ func TestStreamsApart(t *testing.T) {
 
 func TestStreamsLimit(t *testing.T) {
 	t.Parallel()
-	s := Streams{Limit: 6}
+	s := Streams{Limit: 7}
 	s.Chunk(chunk(t, "a", "ab"))
-	s.Chunk(chunk(t, "b", "äöü")) // four bytes are left: "äö"
-	s.Chunk(chunk(t, "b", "x"))   // after a cut nothing joins on
+	s.Chunk(chunk(t, "b", "äöü")) // five bytes are left: "äö"
+	s.Chunk(chunk(t, "b", "x"))   // would fit, but after a cut nothing joins on
 	if got, _ := s.End("b"); got != "äö" || !s.Truncated() {
 		t.Errorf("got %q, truncated %v", got, s.Truncated())
 	}
-	s.Chunk(chunk(t, "c", `xyz\ud83d\ude00`)) // the limit is for what is open: "xyz", no half of the face
+	s.Chunk(chunk(t, "c", `xyz\ud83d\ude00`)) // the limit is for what is open: five bytes, no part of the face
 	if got, _ := s.End("c"); got != "xyz" {
 		t.Errorf("got %q", got)
 	}

@@ -52,7 +52,7 @@ func connect(t *testing.T, sim *Server, id string) *visitor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second)) // a mistake is to be a message, not a hang
+	_ = ws.SetReadDeadline(time.Now().Add(time.Minute)) // a mistake is to be a message, not a hang
 	t.Cleanup(func() { _ = ws.Close() })
 	return &visitor{t, ws}
 }
@@ -128,7 +128,7 @@ func (v *visitor) ends() error {
 
 func await(t *testing.T, sim *Server, cond func(Stats) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := sim.Await(ctx, cond); err != nil {
 		t.Fatal(err)
