@@ -11,7 +11,10 @@ import (
 
 type rulesCommand struct {
 	Check    checkCommand    `cmd:"" help:"Find every mistake in rules files."`
-	Versions versionsCommand `cmd:"" help:"List the rule sets that workers have used."`
+	Test     fixturesCommand `cmd:"" help:"Run fixtures: events in, expected actions out."`
+	Explain  explainCommand  `cmd:"" help:"Say why each rule did or did not fire in a recorded conversation."`
+	Backtest backtestCommand `cmd:"" help:"Compare two rules files over recorded outcomes: what would fire anew, no longer or differently."`
+	Versions versionsCommand `cmd:"" help:"List the versions of the rules that workers have used."`
 	Schema   schemaCommand   `cmd:"" help:"Print the JSON Schema of rules files, for editors."`
 }
 

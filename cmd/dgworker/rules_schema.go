@@ -4,7 +4,15 @@ import "dgworker/rules"
 
 type schemaCommand struct{}
 
-// Run prints the schema. Editors find it by a line in the rules file: see rules.example.yaml.
+// Help says how an editor is told.
+func (schemaCommand) Help() string {
+	return `Keep it beside your rules, and name it in their first line:
+
+    dgworker rules schema > rules.schema.json
+    # yaml-language-server: $schema=rules.schema.json`
+}
+
+// Run prints the schema.
 func (schemaCommand) Run(e *env) error {
 	_, err := e.stdout.Write(rules.Schema())
 	return err

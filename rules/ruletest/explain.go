@@ -246,3 +246,14 @@ func firstOf(a, b string) string {
 	}
 	return b
 }
+
+// Only leaves one rule of the explanation, and the events that it listens to.
+func (x *Explanation) Only(rule string) {
+	for i := range x.Events {
+		e := &x.Events[i]
+		e.Rules = slices.DeleteFunc(e.Rules, func(r ExplainedRule) bool { return r.Rule != rule })
+	}
+	x.Events = slices.DeleteFunc(x.Events, func(e ExplainedEvent) bool {
+		return len(e.Rules) == 0 || e.Rules[0].Result == rules.OtherEvent && e.Rules[0].Recorded == ""
+	})
+}

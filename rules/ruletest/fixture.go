@@ -32,7 +32,8 @@ import (
 //	      shadow: [went-wrong]
 //
 // The clock moves with the events: `after` is the time since the event before, `at` a time after the start (10m), or a
-// time of the day (RFC 3339); without either no time passes. A turn's message is by default the prompt's, or the reply
+// moment (RFC 3339); without either no time passes. Which keys an event has follows from its type, as in an outcome;
+// `raw`, which rules see as event.raw, is by default the frame that DGbot would have sent. A turn's message is by default the prompt's, or the reply
 // that a rule fired. A test of several conversations, say of a cooldown, has `conversations`, a list of {prompt, after,
 // at, greeting, events or turns, expect}, which share the clock and the claims.
 //

@@ -121,11 +121,10 @@ func (r *fixtureReader) fill(h *happening, f map[string]ast.Node) {
 	}
 	e.Raw = frame(*e)
 	if v, there := f["raw"]; there {
-		raw, ok := r.value(v, "raw").(map[string]any)
-		if !ok {
+		var ok bool
+		if e.Raw, ok = r.value(v, "raw").(map[string]any); !ok {
 			r.problem(v, "", "raw is a map: the frame as DGbot sent it")
 		}
-		maps.Copy(e.Raw, raw)
 	}
 }
 

@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -158,7 +159,10 @@ func (f *fixtureWriter) event(e rules.Event, response []string) string {
 		parts = append(parts, "text: "+scalar(response[0]))
 		add("message_id", response[1])
 	}
-	if e.Raw != nil && !same(e.Raw, frame(e)) {
+	switch takesRaw := slices.Contains(eventKeys[e.Type], "raw"); {
+	case takesRaw && len(e.Raw) == 0 && len(frame(e)) > 0:
+		parts = append(parts, "raw: {}")
+	case takesRaw && !same(e.Raw, frame(e)) && len(e.Raw) > 0:
 		parts = append(parts, "raw: "+jsonOf(e.Raw))
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
@@ -226,7 +230,7 @@ func (f *fixtureWriter) doing(g got) string {
 
 func bodyText(raw []byte) string {
 	var v anything
-	if err := v.UnmarshalJSON(raw); err != nil {
+	if err := json.Unmarshal(raw, &v); err != nil {
 		return jsonOf(string(raw))
 	}
 	return jsonOf(v.value)

@@ -1,0 +1,5 @@
+package main
+
+type backtestCommand struct{}
+
+func (backtestCommand) Run(e *env) error { return nil }
