@@ -190,7 +190,9 @@ func (a *Archive) again(o *worker.Outcome, id string) *nats.Msg {
 func payloadAgain(o *worker.Outcome, id string) []byte {
 	fields := map[string]any{}
 	if o.Prompt.Payload != "" {
-		if json.Unmarshal([]byte(o.Prompt.Payload), &fields) != nil {
+		d := json.NewDecoder(strings.NewReader(o.Prompt.Payload))
+		d.UseNumber() // an order number is asked about again to the digit
+		if d.Decode(&fields) != nil || fields == nil {
 			return []byte(o.Prompt.Payload) // not JSON then, and not JSON now
 		}
 		fields["id"] = id

@@ -1,0 +1,130 @@
+package queue
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dgworker/rules"
+)
+
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	one, two := b.open().Claims, b.open().Claims
+	claim := func(c *Claims, key, holder string, ttl time.Duration) (bool, time.Time) {
+		t.Helper()
+		granted, until, err := c.Claim(b.ctx, key, holder, ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return granted, until
+	}
+	if granted, _ := claim(one, "rule\x00visitor é.*>", "act-1", 0); !granted {
+		t.Error("nobody held it")
+	}
+	if granted, until := claim(two, "rule\x00visitor é.*>", "act-2", 0); granted || !until.IsZero() {
+		t.Errorf("held for ever: granted %v until %s", granted, until)
+	}
+	if granted, _ := claim(two, "rule\x00visitor é.*>", "act-1", 0); !granted {
+		t.Error("the same action decides again after a crash: it holds the claim already")
+	}
+	if granted, _ := claim(two, "rule\x00visitor é", "act-2", 0); !granted {
+		t.Error("another key")
+	}
+	if granted, _ := claim(one, "cool", "act-1", time.Hour); !granted {
+		t.Error("nobody held it")
+	}
+	granted, until := claim(two, "cool", "act-2", time.Hour)
+	if left := time.Until(until); granted || left < 59*time.Minute || left > time.Hour {
+		t.Errorf("granted %v, for another %s", granted, left)
+	}
+}
+
+// A claim ends with its time to live, whatever was asked meanwhile.
+func TestClaimsEnd(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	c := b.open().Claims
+	for _, ttl := range []time.Duration{time.Millisecond, 1500 * time.Millisecond} {
+		key := ttl.String()
+		began := time.Now()
+		if granted, _, err := c.Claim(b.ctx, key, "act-1", ttl); !granted || err != nil {
+			t.Fatalf("first: %v, %v", granted, err)
+		}
+		for n := 2; ; n++ {
+			granted, until, err := c.Claim(b.ctx, key, fmt.Sprintf("act-%d", n), ttl)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if granted {
+				break
+			}
+			if until.IsZero() || time.Until(until) > 2*time.Second {
+				t.Fatalf("held until %s", until)
+			}
+			if err := wait(b.ctx, 50*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if held := time.Since(began); held < 900*time.Millisecond || held > 8*time.Second {
+			t.Errorf("a claim of %s was held for %s", ttl, held)
+		}
+	}
+}
+
+func TestAThousandClaimsAtOnce(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	claims := []*Claims{b.open().Claims, b.open().Claims}
+	var granted atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			ok, _, err := claims[i%2].Claim(b.ctx, "key", fmt.Sprintf("act-%d", i), time.Minute)
+			if err != nil {
+				t.Errorf("claim: %v", err)
+			}
+			if ok {
+				granted.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if granted.Load() != 1 {
+		t.Errorf("%d of 1,000 were granted", granted.Load())
+	}
+}
+
+func TestKeepRules(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	q := b.open()
+	text := "bots:\n  support: {key: \"${SECRET}\"}\n"
+	set, err := rules.Parse([]rules.File{{Name: "rules.yaml", Text: []byte(text)}}, func(string) (string, bool) { return "the-secret", true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := q.KeepRules(b.ctx, set); err != nil {
+			t.Fatal(err)
+		}
+	}
+	archive, err := OpenArchive(b.ctx, q.JetStream, "dgbot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := archive.Version(b.ctx, set.Version())
+	if err != nil || len(v.Files) != 1 || string(v.Files[0].Text) != text {
+		t.Errorf("kept %+v, %v: want the text as it was, without the secret", v, err)
+	}
+	all, err := archive.Versions(b.ctx)
+	if err != nil || len(all) != 1 || all[0].First.After(all[0].Last.Time) || all[0].First.IsZero() {
+		t.Errorf("versions %+v, %v", all, err)
+	}
+	if _, err := archive.Version(b.ctx, "0000000000000000"); err == nil {
+		t.Error("a version that never was")
+	}
+}

@@ -1,0 +1,220 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func acquire(t *testing.T, s *Slots) *Slot {
+	t.Helper()
+	slot, err := s.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slot
+}
+
+func TestSlotsAreFair(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlots(1)
+		held := acquire(t, s)
+		held.Use()
+		var order []int
+		for i := range 5 {
+			go func() {
+				slot := acquire(t, s)
+				slot.Use()
+				order = append(order, i)
+				slot.Release()
+			}()
+			synctest.Wait()
+		}
+		held.Release()
+		synctest.Wait()
+		for i, got := range order {
+			if got != i {
+				t.Errorf("served in the order %v, want first come first served", order)
+			}
+		}
+		if len(order) != 5 || s.free != 1 || len(s.idle) != 0 {
+			t.Errorf("%d were served, %d free, %d idle", len(order), s.free, len(s.idle))
+		}
+	})
+}
+
+func TestNeverMoreThanNSlots(t *testing.T) {
+	t.Parallel()
+	s := NewSlots(3)
+	var held, most atomic.Int32
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range 100 {
+				slot, err := s.Acquire(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := held.Add(1); n > most.Load() {
+					most.Store(n)
+				}
+				if slot.Wait(func() {}) {
+					slot.Use()
+				}
+				held.Add(-1)
+				slot.Release()
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > 3 || s.free != 3 || len(s.waiting) != 0 || len(s.idle) != 0 {
+		t.Errorf("%d at once, then %d free, %d waiting, %d idle", most.Load(), s.free, len(s.waiting), len(s.idle))
+	}
+}
+
+// A slot whose holder waits for a prompt is asked back when somebody else wants one; one in use is not.
+func TestIdleSlotsAreAskedBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlots(2)
+		busy, idle := acquire(t, s), acquire(t, s)
+		asked := 0
+		if !busy.Wait(func() { t.Error("a slot in use was asked back") }) || !idle.Wait(func() { asked++; idle.Release() }) {
+			t.Fatal("nobody wants them yet")
+		}
+		busy.Use()
+		third := acquire(t, s)
+		if asked != 1 {
+			t.Errorf("the idle slot was asked back %d times", asked)
+		}
+		third.Release()
+		busy.Release()
+		if s.free != 2 {
+			t.Errorf("%d free", s.free)
+		}
+	})
+}
+
+// A holder that has not begun to wait yet is told that it must not.
+func TestAWantedSlotMayNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlots(1)
+		first := acquire(t, s)
+		got := make(chan *Slot)
+		go func() { got <- acquire(t, s) }()
+		synctest.Wait()
+		if first.Wait(func() {}) {
+			t.Error("a slot that is wanted may wait for a prompt")
+		}
+		first.Release()
+		(<-got).Release()
+	})
+}
+
+// One idle slot comes into use while it is asked back: another is asked instead.
+func TestUseAsksTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlots(2)
+		slots := []*Slot{acquire(t, s), acquire(t, s)}
+		var told []int
+		for i, slot := range slots {
+			slot.Wait(func() { told = append(told, i) })
+		}
+		got := make(chan *Slot)
+		go func() { got <- acquire(t, s) }()
+		synctest.Wait()
+		if len(told) != 1 {
+			t.Fatalf("asked %v, want one", told)
+		}
+		slots[told[0]].Use() // a prompt came in that moment
+		if len(told) != 2 || told[0] == told[1] {
+			t.Fatalf("asked %v, want the other too", told)
+		}
+		slots[told[1]].Release()
+		(<-got).Release()
+		slots[told[0]].Release()
+	})
+}
+
+func TestWhoeverStopsWaitingLosesNoSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlots(1)
+		held := acquire(t, s)
+		held.Use()
+		why := errors.New("stopping")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		failed := make(chan error)
+		go func() {
+			_, err := s.Acquire(ctx)
+			failed <- err
+		}()
+		synctest.Wait()
+		cancel(why)
+		if err := <-failed; !errors.Is(err, why) {
+			t.Errorf("acquire ended with %v", err)
+		}
+		held.Release()
+		if s.free != 1 {
+			t.Errorf("%d free: the slot went to somebody who had left", s.free)
+		}
+		// … also when both happen at once.
+		for range 100 {
+			held := acquire(t, s)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				if slot, err := s.Acquire(ctx); err == nil {
+					slot.Release()
+				}
+			}()
+			synctest.Wait()
+			go cancel()
+			held.Release()
+			<-done
+			cancel()
+		}
+		synctest.Wait()
+		if s.free != 1 || len(s.waiting) != 0 {
+			t.Errorf("%d free, %d waiting", s.free, len(s.waiting))
+		}
+	})
+}
+
+type countedBeats struct{ n atomic.Int32 }
+
+func (c *countedBeats) InProgress() error { c.n.Add(1); return nil }
+
+func TestHeartbeatKeepsWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeartbeat(9 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { h.run(ctx); close(done) }()
+		held, settled := new(countedBeats), new(countedBeats)
+		release := h.hold(held)
+		h.hold(settled)()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if held.n.Load() != 3 || settled.n.Load() != 0 {
+			t.Errorf("%d beats in 10s of an AckWait of 9s, %d after the release", held.n.Load(), settled.n.Load())
+		}
+		release()
+		time.Sleep(10 * time.Second)
+		cancel()
+		<-done
+		if held.n.Load() != 3 {
+			t.Error("beats after the release")
+		}
+	})
+}
