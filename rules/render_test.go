@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // said is toolDone with what a bot or a visitor said in prompt.data.x.
@@ -255,10 +254,10 @@ func TestRenderingIsDeterministic(t *testing.T) {
 	}
 }
 
-// What a template is made of is rendered in bounded time, whatever the data.
+// Whatever the data, each of these ends as an error, and soon. Without its bound each would run for minutes or fill the
+// memory, so no clock is needed here, which a busy machine would make lie.
 func TestTemplateBombsAreCheap(t *testing.T) {
 	t.Parallel()
-	begin := time.Now()
 	x := strings.Repeat("x", 500<<10)
 	for _, expression := range []string{
 		`repeat(prompt.data.x, 1000000)`, `replace(prompt.data.x, "", prompt.data.x)`, `join(map(1..100000, "a"), prompt.data.x)`,
@@ -278,9 +277,6 @@ func TestTemplateBombsAreCheap(t *testing.T) {
 		if d.Result != Error {
 			t.Errorf("%s: %s, %d bytes", expression, d.Result, len(a.Body))
 		}
-	}
-	if took := time.Since(begin); took > 20*time.Second {
-		t.Errorf("all of it took %s", took)
 	}
 }
 
