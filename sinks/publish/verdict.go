@@ -40,7 +40,7 @@ func (s *Sink) failed(err error, subject string, before error) sinks.Verdict {
 		v.Class = sinks.Permanent
 	case errors.Is(err, context.DeadlineExceeded):
 		v.Reason = "no answer from NATS within " + s.cfg.Timeout.String()
-	case errors.As(err, &refused) && !passing(refused):
+	case errors.As(err, &refused) && refused.Code < 500: // 5xx may pass: trouble of the server, or a stream that is full
 		v.Class, v.MaxAttempts = sinks.Limited, s.cfg.LimitedAttempts
 	}
 	return v
@@ -56,16 +56,6 @@ func (s *Sink) denied(violation error, subject string) sinks.Verdict {
 		}
 	}
 	return sinks.Verdict{Class: sinks.Retry, Reason: "NATS refused something else at the same time, and it can't be told whether this was refused too"}
-}
-
-// passing holds for answers of JetStream that may be others next time: trouble of the server (5xx), and a stream that is
-// full (10077) or that the server can't grow (10023, 10047).
-func passing(refused *jetstream.APIError) bool {
-	switch refused.ErrorCode {
-	case 10023, 10047, 10077:
-		return true
-	}
-	return refused.Code >= 500
 }
 
 func isAny(err error, these []error) bool {

@@ -209,6 +209,10 @@ func TestProxy(t *testing.T) {
 	if got := <-asked; got != "CONNECT receiver.example:443" || v.Address != proxy.Listener.Addr().String() || strings.Contains(fmt.Sprint(v), "proxy-password") {
 		t.Errorf("the proxy was asked %q; verdict %+v", got, v)
 	}
+	mapped := webhook.Config{URL: "https://[::ffff:127.0.0.1]", Proxy: at, Secrets: []string{secret}, Allow: loopback}
+	if _, err := webhook.New(mapped); err != nil {
+		t.Errorf("an allowed address is refused behind a proxy: %v", err)
+	}
 	for _, url := range []string{"https://10.0.0.1", "https://2130706433", "https://[::ffff:127.0.0.1]", "https://１２７.０.０.１"} {
 		if _, err := webhook.New(webhook.Config{URL: url, Proxy: at, Secrets: []string{secret}}); err == nil {
 			t.Errorf("%s is accepted behind a proxy", url)

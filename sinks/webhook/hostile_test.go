@@ -117,6 +117,17 @@ func TestCase31BodyAfterA200(t *testing.T) {
 	}
 }
 
+// However fast it comes and however long it goes on, no more is read than DrainBytes: neither time limit is reached.
+func TestCase31DrainIsCapped(t *testing.T) {
+	t.Parallel()
+	r := newRaw(t, "127.0.0.1:0", flooding("HTTP/1.1 200 OK\r\n\r\n", strings.Repeat("x", 1<<16)))
+	began := time.Now()
+	expect(t, deliver(t, newSink(t, webhook.Config{URL: r.url(), BodyTimeout: time.Minute})), sinks.Delivered)
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
 // flooding sends a piece as often as it is taken.
 func flooding(start, piece string) func(net.Conn) {
 	return func(conn net.Conn) {
