@@ -45,6 +45,9 @@ func (t *taker) run(ctx context.Context) {
 
 // takeOne waits for the bot, then for a slot, then for a message, in that order: what is held is never waited with.
 func (t *taker) takeOne(ctx context.Context) error {
+	if err := t.ensure(ctx); err != nil {
+		return err
+	}
 	if err := t.admit(ctx); err != nil {
 		return err
 	}
@@ -139,12 +142,22 @@ func (t *taker) look() (jetstream.Msg, error) {
 	return nil, batch.Error()
 }
 
-// open creates the consumer if it is missing. It is never deleted by a worker.
-func (t *taker) open(ctx context.Context) error {
-	var err error
-	t.consumer, err = t.stream.CreateOrUpdateConsumer(ctx, t.config)
-	if err != nil {
+// ensure creates the consumer if it is missing. It is never deleted by a worker. It comes before everything that may take
+// long: by its consumer all workers see that a bot is known, and don't reject its prompts.
+func (t *taker) ensure(ctx context.Context) (err error) {
+	if t.consumer != nil {
+		return nil
+	}
+	if t.consumer, err = t.stream.CreateOrUpdateConsumer(ctx, t.config); err != nil {
+		t.consumer = nil
 		return fmt.Errorf("open consumer %s: %w", t.config.Durable, err)
+	}
+	return nil
+}
+
+func (t *taker) open(ctx context.Context) (err error) {
+	if err := t.ensure(ctx); err != nil {
+		return err
 	}
 	t.iter, err = t.consumer.Messages(jetstream.PullMaxMessages(1))
 	return err
@@ -155,4 +168,5 @@ func (t *taker) close() {
 		t.iter.Stop()
 		t.iter = nil
 	}
+	t.consumer = nil
 }
