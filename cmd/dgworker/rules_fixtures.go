@@ -61,6 +61,11 @@ func (c fixturesCommand) Run(e *env) error {
 		return fmt.Errorf("rules test: --run: %w", err)
 	}
 	fixtures, err := c.read()
+	var problems rules.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprintln(e.stderr, strings.TrimRight(problems.Error(), "\n"))
+		return fmt.Errorf("rules test: nothing was run: the fixtures or their rules have mistakes: %d", len(problems))
+	}
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package ruletest
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -35,6 +37,9 @@ func ReadFixture(name string, text []byte, load func(path string) (*rules.Set, e
 		r.problem(root, "", "a fixture has tests, and this one has none")
 	}
 	if len(r.problems) > 0 {
+		slices.SortStableFunc(r.problems, func(a, b rules.Problem) int {
+			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		})
 		return nil, r.problems
 	}
 	return fixture, nil
