@@ -39,7 +39,7 @@ func (c *conversation) append(r *Record) error {
 	if err != nil {
 		return err
 	}
-	c.pending = Record{}
+	c.pending, c.leased = Record{}, asked
 	c.state.stored(r, seq)
 	if time.Since(asked) > c.w.Lease {
 		// Paused between the question and the answer, perhaps for long enough to have been overtaken: nothing may go out
@@ -83,10 +83,11 @@ func (c *conversation) sign(r *Record) {
 
 // confirm finds out by another append whether this worker still is the one that writes.
 func (c *conversation) confirm() error {
-	r := new(Record)
+	r, asked := new(Record), time.Now()
 	c.sign(r)
 	seq, err := c.w.Journal.Append(c.ctx, c.p.ID, c.state.Last, r)
 	if err == nil {
+		c.leased = asked
 		c.state.stored(r, seq)
 	}
 	return err

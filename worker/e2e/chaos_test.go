@@ -36,19 +36,24 @@ replies:
 
 const chaosRules = `
 bots:
-  support: {key: k, url: "%s", settle: 60ms, resume_wait: 2s, turn_timeout: 20s, max_attempts: 5}
+  support: {key: support, url: "%[1]s", settle: 60ms, resume_wait: 2s, turn_timeout: 20s, max_attempts: 5}
+  never: {key: never, url: "%[1]s", settle: 60ms, resume_wait: 2s, resend: never}
+  patient: {key: patient, url: "%[1]s", settle: 60ms, on_handoff: wait, handoff_wait: 3s}
 webhooks:
-  office: {url: "%s", secret: "%s", timeout: 1s, concurrency: 16, allow: [127.0.0.0/8], retry: [0s, 1s, 1s, 1s, 1s, 2s, 2s, 2s, 2s, 2s, 3s, 3s]}
+  office: {url: "%[2]s", secret: "%[3]s", timeout: 1s, concurrency: 16, allow: [127.0.0.0/8], retry: [0s, 1s, 1s, 1s, 1s, 2s, 2s, 2s, 2s, 2s, 3s, 3s]}
 rules:
   - {name: issued, on: tool_action_result, when: 'event.tool == "issue_refund" && event.status == "done"', actions: [{webhook: office, body: {prompt: "{{ prompt.id }}"}}]}
   - {name: broken, on: tool_action_result, when: 'event.status == "error"', actions: [{publish: office.broken}, {webhook: office}]}
   - {name: confirmed, on: final_response, when: 'response.text matches "issued"', actions: [{publish: office.confirmed}]}
   - {name: which, on: final_response, when: 'response.text matches "(?i)which order"', actions: [{reply: "A refund for 4711, please."}]}
   - {name: person, on: handoff_offered, once: conversation, actions: [{publish: office.person}]}
-  - {name: ended, on: conversation_ended, actions: [{publish: office.ended}]}
+  - {name: ended, on: conversation_ended, bots: [support], actions: [{publish: office.ended}]}
 `
 
 const chaosWorkers = 3
+
+// window is a stretch of time.
+type window struct{ from, to time.Time }
 
 // chaos is one run: what it is played with, and what has been accepted so far.
 type chaos struct {
@@ -63,6 +68,7 @@ type chaos struct {
 
 	mu       sync.Mutex
 	accepted map[string]bool // ids of prompts that NATS acknowledged
+	stopped  []window        // when a worker stood still
 	ended    atomic.Int64    // outcomes seen so far: paces prompts and faults, proves nothing
 	played   map[string]int  // faults
 }
@@ -102,7 +108,7 @@ func newChaos(t *testing.T, seed uint64, n int) *chaos {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.sim = dgbotsim.New(script, dgbotsim.WithHistory(1<<20), dgbotsim.WithFaults(dgbotsim.Faults{Seed: seed, Drop: 0.05}))
+	c.sim = dgbotsim.New(script, dgbotsim.WithHistory(1<<20), dgbotsim.WithFaults(dgbotsim.Faults{Seed: seed, Drop: 0.05, Refuse: 0.02}))
 	if err := c.sim.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -130,12 +136,14 @@ func (c *chaos) send(ctx context.Context, n int) {
 		msg := &nats.Msg{Subject: subject, Data: []byte(payload), Header: nats.Header{"Nats-Msg-Id": {id}}}
 		for {
 			// Published again until it is acknowledged; the id keeps a prompt that was stored unheard from being two.
-			_, err := c.js.PublishMsg(ctx, msg)
+			try, cancel := context.WithTimeout(ctx, 3*time.Second) // the answer may be lost with its server
+			_, err := c.js.PublishMsg(try, msg)
+			cancel()
 			if err == nil {
 				break
 			}
 			if ctx.Err() != nil {
-				c.t.Errorf("prompt %s was not accepted in time: %v", id, err)
+				c.t.Errorf("prompt %s was not accepted in time", id)
 				return
 			}
 		}
@@ -145,12 +153,20 @@ func (c *chaos) send(ctx context.Context, n int) {
 	}
 }
 
-// chaosPrompt is the i-th prompt: a quarter of them in lanes, one in ten not valid.
+// publish has a time limit of its own: the answer of a server that is killed never comes.
+func (c *chaos) publish(ctx context.Context, msg *nats.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_, err := c.js.PublishMsg(ctx, msg)
+	return err
+}
+
+// chaosPrompt is the i-th prompt: a third of them in lanes or of a named visitor, one in eight not valid.
 func chaosPrompt(i int) (subject, id, payload string) {
 	id = fmt.Sprintf("c%06d", i)
 	subject = "dgbot.prompts.support"
 	say := func(text string) string { return fmt.Sprintf(`{"id":%q,"content":"%s (%s)"}`, id, text, id) }
-	switch i % 12 {
+	switch i % 16 {
 	case 0, 1:
 		return subject, id, say("A refund for order 1234")
 	case 2:
@@ -169,8 +185,16 @@ func chaosPrompt(i int) (subject, id, payload string) {
 		return subject, id, "Plain text"
 	case 9:
 		return subject, id, fmt.Sprintf(`{"id":%q,"visitor_id":"named-%d","content":"Hello (%s)"}`, id, i%5, id)
+	case 10:
+		return "dgbot.prompts.never", id, say("A refund for order 77")
+	case 11:
+		return "dgbot.prompts.never", id, say("Hello")
+	case 12:
+		return "dgbot.prompts.patient", id, say("A person, please")
+	case 13: // in order with its lane, and not while the visitor is busy elsewhere
+		return fmt.Sprintf("dgbot.prompts.support.lane-%d", i/16%7), id, fmt.Sprintf(`{"id":%q,"visitor_id":"named-%d","content":"Hello (%s)"}`, id, i%5, id)
 	}
-	return fmt.Sprintf("dgbot.prompts.support.lane-%d", i/12%7), id, say("A refund for order 99")
+	return fmt.Sprintf("dgbot.prompts.support.lane-%d", i/16%7), id, say("A refund for order 99")
 }
 
 // waitFor waits until so many outcomes are stored. It asks the stream, since what a subscription hears is lost with its
@@ -211,8 +235,10 @@ var faults = []fault{
 	{"SIGSTOP of a worker past AckWait", 2, func(ctx context.Context, c *chaos) {
 		w := c.anyWorker()
 		w.signal(syscall.SIGSTOP)
+		from := time.Now()
 		pause(ctx, 4*time.Second)
 		w.signal(syscall.SIGCONT)
+		c.stopped = append(c.stopped, window{from, time.Now()})
 	}},
 	{"SIGTERM of a worker", 2, func(_ context.Context, c *chaos) {
 		w := c.anyWorker()

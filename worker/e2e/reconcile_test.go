@@ -7,8 +7,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"dgworker/sinks/outbox"
 	"dgworker/worker"
+	"dgworker/worker/dgbot/dgbotsim"
 	"dgworker/worker/queue"
 )
 
@@ -16,10 +19,12 @@ import (
 type ledger struct {
 	outcomes map[string]int // prompt -> how many
 	statuses map[worker.Status]int
-	dead     map[string]bool // prompts
+	buried   map[string]bool // prompts whose outcome is dead
+	dead     map[string]bool // prompts that have a dead letter
 	fired    map[string]int  // action ids that outcomes name -> how often
 	stored   map[string]int  // action ids in the outbox -> under how many subjects
 	twice    int             // actions whose log has more than one success
+	enqueued map[string]int  // action ids -> messages that the outbox holds of them
 	states   map[outbox.State]int
 }
 
@@ -40,8 +45,8 @@ func (c *chaos) settle(ctx context.Context, n int) {
 
 func (c *chaos) read(ctx context.Context) (*ledger, error) {
 	l := &ledger{
-		outcomes: map[string]int{}, statuses: map[worker.Status]int{}, dead: map[string]bool{}, fired: map[string]int{},
-		stored: map[string]int{}, states: map[outbox.State]int{},
+		outcomes: map[string]int{}, statuses: map[worker.Status]int{}, buried: map[string]bool{}, dead: map[string]bool{}, fired: map[string]int{},
+		stored: map[string]int{}, states: map[outbox.State]int{}, enqueued: map[string]int{},
 	}
 	prompts, err := queue.OpenArchive(ctx, c.js, "dgbot")
 	if err != nil {
@@ -53,6 +58,9 @@ func (c *chaos) read(ctx context.Context) (*ledger, error) {
 		}
 		l.outcomes[o.ID]++
 		l.statuses[o.Status]++
+		if o.Status.Dead() {
+			l.buried[o.ID] = true
+		}
 		for _, f := range o.Fired {
 			if f.Action != "reply" {
 				l.fired[f.ID]++
@@ -65,7 +73,10 @@ func (c *chaos) read(ctx context.Context) (*ledger, error) {
 		}
 		l.dead[o.ID] = true
 	}
-	return l, l.readActions(ctx, c)
+	if err := l.readActions(ctx, c); err != nil {
+		return l, err
+	}
+	return l, l.readTwice(ctx, c)
 }
 
 func (l *ledger) readActions(ctx context.Context, c *chaos) error {
@@ -113,11 +124,15 @@ func (c *chaos) reconcile(ctx context.Context) {
 	check("outcomes of prompts that were not accepted", extra(l.outcomes, c.accepted), 0)
 	check("prompts with more than one outcome", repeated(l.outcomes), 0)
 	check("dead prompts = failed + interrupted + rejected", len(l.dead), l.statuses[worker.Failed]+l.statuses[worker.Interrupted]+l.statuses[worker.Rejected])
+	check("dead letters of prompts that are not dead, and the reverse", c.differ(ctx, l.dead, l.buried), 0)
 	check("actions delivered or dead = actions that outcomes name", l.states[outbox.Done]+l.states[outbox.Dead], len(l.fired))
 	check("actions named that were never enqueued", missing(l.fired, l.stored), 0)
 	check("actions enqueued that no outcome names", missing(l.stored, l.fired), 0)
-	check("action ids enqueued twice", repeated(l.stored)+repeated(l.fired)+l.twice, 0)
-	check("visitors whose conversations overlapped", c.overlaps(), 0)
+	check("action ids enqueued twice", repeated(l.enqueued), 0)
+	check("action ids known twice", repeated(l.stored)+repeated(l.fired)+l.twice, 0)
+	check("visitors who spoke on two connections", c.overlaps(), 0)
+	check("visitors who were in two prompts at once", c.overlappingPrompts(), 0)
+	check("messages sent again though resend is never", c.resent("never"), 0)
 	check("order violations within a lane", c.disorder(), 0)
 	ids, again, forged := c.receiver.counts()
 	check("webhooks with a wrong signature", forged, 0)
@@ -174,11 +189,10 @@ func (c *chaos) overlaps() int {
 func (c *chaos) disorder() int {
 	last, n := map[string]string{}, 0
 	for _, m := range c.sim.Received() {
-		open := strings.LastIndexByte(m.Content, '(')
-		if !strings.HasPrefix(m.Visitor, "lane-") || open < 0 {
+		id := promptOf(m)
+		if id == "" || !strings.HasPrefix(m.Visitor, "lane-") {
 			continue
 		}
-		id := strings.TrimSuffix(m.Content[open+1:], ")")
 		if id < last[m.Visitor] {
 			n++
 			c.t.Logf("lane %s: %s came after %s", m.Visitor, id, last[m.Visitor])
@@ -186,4 +200,102 @@ func (c *chaos) disorder() int {
 		last[m.Visitor] = id
 	}
 	return n
+}
+
+// readTwice counts how often each action is stored in each state. A second enqueue, which the guard refuses, would be a
+// second message under the subject of the first, or another end.
+func (l *ledger) readTwice(ctx context.Context, c *chaos) error {
+	s, err := c.js.Stream(ctx, "DGBOT_ACTIONS")
+	if err != nil {
+		return err
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter("dgbot.actions.>"))
+	if err != nil {
+		return err
+	}
+	for subject, n := range info.State.Subjects {
+		l.enqueued[strings.Split(subject, ".")[3]] += int(n)
+	}
+	return nil
+}
+
+// promptOf returns the id of the prompt that a message belongs to; it stands at its end, in brackets.
+func promptOf(m dgbotsim.Message) string {
+	if open := strings.LastIndexByte(m.Content, '('); open >= 0 {
+		return strings.TrimSuffix(m.Content[open+1:], ")")
+	}
+	return ""
+}
+
+// overlappingPrompts counts connections of a visitor that were opened for one prompt while one for another prompt was open.
+// The connection of a worker that is stopped stays open without its doing.
+func (c *chaos) overlappingPrompts() int {
+	prompts := map[int64]string{}
+	for _, m := range c.sim.Received() {
+		if id := promptOf(m); id != "" {
+			prompts[m.ConnID] = id
+		}
+	}
+	n := 0
+	for _, o := range c.sim.Overlaps() {
+		older, newer := prompts[o.Older], prompts[o.Newer]
+		if older == "" || newer == "" || older == newer || c.stoodStill(o.At) {
+			continue
+		}
+		n++
+		c.t.Logf("visitor %s was in %s and %s at once at %s", o.Visitor, older, newer, o.At.Format(time.StampMilli))
+	}
+	return n
+}
+
+// stoodStill says whether a worker was stopped at that time, or had only just gone on.
+func (c *chaos) stoodStill(at time.Time) bool {
+	for _, w := range c.stopped {
+		if at.After(w.from) && at.Before(w.to.Add(time.Second)) {
+			return true
+		}
+	}
+	return false
+}
+
+// resent counts messages that the bot of that key received more than once.
+func (c *chaos) resent(key string) int {
+	seen := map[string]int{}
+	for _, m := range c.sim.Received() {
+		if m.Key == key {
+			seen[m.Content]++
+		}
+	}
+	return repeated(seen)
+}
+
+// differ counts the prompts that are in one set alone, and logs what their journals say.
+func (c *chaos) differ(ctx context.Context, a, b map[string]bool) int {
+	n := 0
+	for _, sets := range [][2]map[string]bool{{a, b}, {b, a}} {
+		for id := range sets[0] {
+			if sets[1][id] {
+				continue
+			}
+			n++
+			c.t.Logf("prompt %s: dead letter %t, dead outcome %t", id, a[id], b[id])
+			c.logJournal(ctx, id)
+		}
+	}
+	return n
+}
+
+func (c *chaos) logJournal(ctx context.Context, id string) {
+	s, err := c.js.Stream(ctx, "DGBOT_JOURNAL")
+	if err != nil {
+		return
+	}
+	for next := uint64(1); ; next++ {
+		m, err := s.GetMsg(ctx, next, jetstream.WithGetMsgSubject("dgbot.journal."+id))
+		if err != nil {
+			return
+		}
+		c.t.Logf("journal of %s at %d: %s", id, m.Sequence, m.Data)
+		next = m.Sequence
+	}
 }
