@@ -43,8 +43,14 @@ func (d *dying) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.P
 	return nil, errCrash
 }
 
-// quick makes actions of a dead worker come again soon.
-func quick(c *Config) { c.AckWait = 150 * time.Millisecond }
+// expire makes NATS believe that AckWait has passed for the stream's first action, which a dead worker has taken.
+func expire(t *testing.T, n *natsServer, js jetstream.JetStream) {
+	t.Helper()
+	waitFor(t, "NATS to notice the death", func() bool { return n.srv.NumClients() == 1 })
+	if err := js.Conn().Publish("$JS.ACK.DGBOT_ACTIONS.refunds.1.1.1.0.0", []byte("-NAK")); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // A worker dies at every publish of every way in which an attempt can end, once before and once after NATS has stored
 // it. Another worker comes, and its sink accepts everything. However it was cut, the action ends once, and is attempted
@@ -76,10 +82,10 @@ func TestCrashBetweenAnyTwoSteps(t *testing.T) {
 			n := startServer(t)
 			js := &dying{JetStream: n.connect(), stored: c.stored, dead: make(chan struct{})}
 			js.left.Store(c.publish)
-			second := open(t, n.connect(), quick)
+			second := open(t, n.connect())
 			enqueue(t, second, "refunds", "a1")
 
-			first := open(t, js, quick)
+			first := open(t, js)
 			set(t, first, fast("refunds", &always{verdict: c.verdict}))
 			select {
 			case <-js.dead:
@@ -89,6 +95,7 @@ func TestCrashBetweenAnyTwoSteps(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
 			_ = first.Stop(ctx)
+			expire(t, n, second.cfg.JetStream)
 
 			sink := &always{verdict: sinks.Verdict{Class: sinks.Delivered}}
 			set(t, second, fast("refunds", sink))

@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of a test: reaching it is a failure.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // natsServer is a real server that can be restarted over its own files, at the same port.
 type natsServer struct {
@@ -28,11 +28,14 @@ type natsServer struct {
 	srv  *server.Server
 }
 
-func startServer(tb testing.TB) *natsServer {
+func startServer(tb testing.TB, change ...func(*server.Options)) *natsServer {
 	tb.Helper()
 	n := &natsServer{tb: tb, opts: server.Options{
 		ServerName: "outbox", Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: tb.TempDir(), NoSigs: true, NoLog: true,
 	}}
+	for _, c := range change {
+		c(&n.opts)
+	}
 	n.start()
 	tb.Cleanup(n.stop)
 	return n
@@ -59,16 +62,23 @@ func (n *natsServer) stop() {
 // connect returns a connection of its own, with the stream of dead letters in place.
 func (n *natsServer) connect() jetstream.JetStream {
 	n.tb.Helper()
+	js := n.dial()
+	_, err := js.CreateOrUpdateStream(ctxOf(n.tb), jetstream.StreamConfig{Name: "DGBOT_DEAD", Subjects: []string{"dgbot.dead.>"}, AllowDirect: true})
+	if err != nil {
+		n.tb.Fatal(err)
+	}
+	return js
+}
+
+// dial returns a connection of its own.
+func (n *natsServer) dial() jetstream.JetStream {
+	n.tb.Helper()
 	nc, err := nats.Connect(n.srv.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
 		n.tb.Fatalf("connect: %v", err)
 	}
 	n.tb.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
-	if err != nil {
-		n.tb.Fatal(err)
-	}
-	_, err = js.CreateOrUpdateStream(ctxOf(n.tb), jetstream.StreamConfig{Name: "DGBOT_DEAD", Subjects: []string{"dgbot.dead.>"}, AllowDirect: true})
 	if err != nil {
 		n.tb.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
@@ -124,7 +125,7 @@ func (l *lane) pull(ctx, draining context.Context) error {
 		if l.limiter.Wait(ctx) != nil || !l.gate.ready(ctx) {
 			return nil
 		}
-		msg, err := iter.Next(jetstream.NextContext(draining))
+		msg, err := next(draining, iter)
 		if errors.Is(err, jetstream.ErrMsgIteratorClosed) && !errors.Is(err, jetstream.ErrConnectionClosed) || draining.Err() != nil {
 			return nil
 		}
@@ -133,6 +134,22 @@ func (l *lane) pull(ctx, draining context.Context) error {
 		}
 		l.take(ctx, msg)
 	}
+}
+
+// nudges are the waits after which next asks again.
+var nudges = []time.Duration{10 * time.Millisecond, 100 * time.Millisecond, time.Second}
+
+// next is iter.Next, asked several times. nats.go (v1.55.0) has a race: a Next that follows the message of a pull whose
+// sending goroutine hasn't yet noted that it was sent doesn't pull at all, and would wait for the missing heartbeat, 30 s.
+// Asking again looks again; where a pull is under way, it costs nothing.
+func next(ctx context.Context, iter jetstream.MessagesContext) (jetstream.Msg, error) {
+	for _, wait := range nudges {
+		msg, err := iter.Next(jetstream.NextMaxWait(wait))
+		if !errors.Is(err, nats.ErrTimeout) {
+			return msg, err
+		}
+	}
+	return iter.Next(jetstream.NextContext(ctx))
 }
 
 func (l *lane) open() (jetstream.MessagesContext, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,13 +24,28 @@ func (h *hanging) Deliver(ctx context.Context, _ sinks.Delivery) sinks.Verdict {
 	return sinks.Verdict{Class: sinks.Retry, Reason: context.Cause(ctx).Error()}
 }
 
+// fill enqueues many actions.
+func fill(tb testing.TB, o *Outbox, endpoint string, n int) {
+	tb.Helper()
+	var wg sync.WaitGroup
+	const at = 32
+	for w := range at {
+		wg.Go(func() {
+			for i := w; i < n; i += at {
+				if err := o.Enqueue(context.Background(), delivery(endpoint, fmt.Sprintf("%s-%d", endpoint, i))); err != nil {
+					tb.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func TestDeadEndpointHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	o := open(t, startServer(t).connect())
 	stuck, sink := &hanging{}, newManual()
-	for i := range 2000 {
-		enqueue(t, o, "stuck", fmt.Sprintf("s%d", i))
-	}
+	fill(t, o, "stuck", 2000)
 	set(t, o, Endpoint{Name: "stuck", Sink: stuck, Timeout: time.Hour}, fast("refunds", sink))
 	for i := range 20 {
 		enqueue(t, o, "refunds", fmt.Sprintf("a%d", i))
@@ -135,17 +151,23 @@ func TestGoneParksUntilEnabled(t *testing.T) {
 	n := startServer(t)
 	o, other := open(t, n.connect()), open(t, n.connect())
 	sink, elsewhere := newManual(), newManual()
+	busy := fast("refunds", elsewhere)
+	busy.Concurrency = 1
+	set(t, other, busy)
+	enqueue(t, o, "refunds", "b1")
+	b1 := elsewhere.next(t) // until the news has reached it, the other worker has no slot
 	set(t, o, fast("refunds", sink))
 	enqueue(t, o, "refunds", "a1")
 	c := sink.next(t)
-	set(t, other, fast("refunds", elsewhere))
 	c.as(sinks.Verdict{Class: sinks.Gone, Status: 410, Reason: "410 Gone"})
 
 	waitFor(t, "the endpoint to be disabled", func() bool {
 		list, err := o.Disabled(ctxOf(t))
 		return err == nil && len(list) == 1 && list[0].Endpoint == "refunds" && list[0].Action == "a1" && list[0].Reason == "410 Gone"
 	})
-	waitFor(t, "the other worker to park", func() bool { _, open := other.lane("refunds").gate.look(); return !open })
+	waitFor(t, "the other worker to hear of it", func() bool { disabled, _ := other.marks.of("refunds"); return disabled })
+	b1.ok()
+	item(t, o, "b1", Done)
 	enqueue(t, o, "refunds", "a2")
 	late := open(t, n.connect()) // a worker that starts now finds it parked
 	set(t, late, fast("refunds", elsewhere))
@@ -239,12 +261,13 @@ func TestAttemptIsBounded(t *testing.T) {
 	}
 }
 
-// An attempt that lasts for many times AckWait stays with its worker, because of the heartbeats that NATS sees.
+// An attempt that lasts for longer than AckWait stays with its worker, because of the heartbeats that NATS sees.
 func TestHeartbeatKeepsALongAttempt(t *testing.T) {
 	t.Parallel()
 	n := startServer(t)
 	js := n.connect()
-	o, other := open(t, js, quick), open(t, n.connect(), quick)
+	unhurried := func(c *Config) { c.AckWait = 2 * time.Second } // a busy machine may be late by most of that
+	o, other := open(t, js, unhurried), open(t, n.connect(), unhurried)
 	beats := make(chan *nats.Msg, 100)
 	sub, err := js.Conn().ChanSubscribe("$JS.ACK.DGBOT_ACTIONS.>", beats)
 	if err != nil {
@@ -256,7 +279,7 @@ func TestHeartbeatKeepsALongAttempt(t *testing.T) {
 	set(t, other, fast("refunds", sink))
 	enqueue(t, o, "refunds", "a1")
 	c := sink.next(t)
-	for range 10 { // more than three times AckWait
+	for range 4 { // beyond AckWait
 		select {
 		case m := <-beats:
 			if string(m.Data) != "+WPI" {
@@ -316,9 +339,9 @@ func TestRateSpacesAttempts(t *testing.T) {
 	sink := &always{verdict: sinks.Verdict{Class: sinks.Delivered}, seen: make(chan string, 10)}
 	e := fast("refunds", sink)
 	e.Rate = 20
+	begin := time.Now()
 	set(t, o, e)
 	enqueue(t, o, "refunds", "a1", "a2", "a3", "a4", "a5")
-	begin := time.Now()
 	for range 5 {
 		<-sink.seen
 	}

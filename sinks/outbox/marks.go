@@ -113,7 +113,13 @@ func (o *Outbox) watch(ctx context.Context) error {
 }
 
 func (o *Outbox) follow(watcher jetstream.KeyWatcher, known chan struct{}) {
-	defer func() { _ = watcher.Stop() }()
+	defer func() {
+		// Stop asks NATS to remove the watcher's consumer, and would wait seconds for a NATS that is away. Then the
+		// server removes it, and the subscription ends with its connection.
+		if o.cfg.JetStream.Conn().IsConnected() {
+			_ = watcher.Stop()
+		}
+	}()
 	for {
 		select {
 		case entry, ok := <-watcher.Updates():

@@ -86,15 +86,8 @@ func (r record) encode(limit int) ([]byte, error) {
 	if err != nil || len(data) <= limit {
 		return data, err
 	}
-	r.Attempts = slices.Clone(r.Attempts)
-	for i := range r.Attempts {
-		if r.Attempts[i].Excerpt == "" {
-			continue
-		}
-		r.Attempts[i].Excerpt = ""
-		if data, err = json.Marshal(r); err != nil || len(data) <= limit {
-			return data, err
-		}
+	if r.Attempts, data, err = trimExcerpts(r, len(data), limit); err != nil || len(data) <= limit {
+		return data, err
 	}
 	for len(r.Attempts) > 1 {
 		r.Attempts = r.Attempts[1:]
@@ -103,6 +96,25 @@ func (r record) encode(limit int) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("%w: %d bytes, where %d fit", ErrTooLarge, len(data), limit)
+}
+
+// trimExcerpts drops as many of the oldest excerpts as it takes to come from size to limit. It counts what each saves
+// instead of encoding the whole record, which may hold a big body, once for each.
+func trimExcerpts(r record, size, limit int) ([]Attempt, []byte, error) {
+	r.Attempts = slices.Clone(r.Attempts)
+	for i := 0; i < len(r.Attempts) && size > limit; i++ {
+		if r.Attempts[i].Excerpt == "" {
+			continue
+		}
+		text, err := json.Marshal(r.Attempts[i].Excerpt)
+		if err != nil {
+			return nil, nil, err
+		}
+		size -= len(`,"excerpt":`) + len(text)
+		r.Attempts[i].Excerpt = ""
+	}
+	data, err := json.Marshal(r)
+	return r.Attempts, data, err
 }
 
 // cut shortens text for people to at most n bytes, at the boundary of a character.

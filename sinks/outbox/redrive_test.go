@@ -147,7 +147,7 @@ func TestRetryCutOffMakesNoSecondCopy(t *testing.T) {
 func TestRetryBetweenLetterAndMarker(t *testing.T) {
 	t.Parallel()
 	n := startServer(t)
-	o := open(t, n.connect(), quick)
+	o := open(t, n.connect())
 	enqueue(t, o, "refunds", "a1")
 	held, msg := hold(t, o)
 	if _, err := o.store.putLetter(ctxOf(t), held.record, held.seq, "so"); err != nil {

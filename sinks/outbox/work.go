@@ -25,7 +25,7 @@ func (l *lane) work(msg jetstream.Msg, p *pass) {
 		return
 	}
 	held := l.o.store.decode(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream)
-	settled, err := l.leftover(held, meta.NumDelivered)
+	settled, err := l.leftover(held, meta)
 	if err == nil && !settled {
 		err = l.attempt(held, e, p)
 	}
@@ -52,13 +52,14 @@ func (l *lane) conclude(msg jetstream.Msg, held *stored, err error) {
 }
 
 // leftover looks at an action that was taken before, by a worker that didn't acknowledge it. True says that it needs no
-// attempt: its next state was stored already, or is now.
-func (l *lane) leftover(held *stored, deliveries uint64) (bool, error) {
+// attempt: its next state was stored already, or is now. An action that was taken soon after it was enqueued costs no
+// look; one that is old gets it even if NATS says that it is the first to take it, for a consumer may have lost that.
+func (l *lane) leftover(held *stored, meta *jetstream.MsgMetadata) (bool, error) {
 	if held.Reason == reasonForeign {
 		l.log.Error("message on an action's subject is no delivery, it becomes a dead letter", zap.String("action", held.id))
 		return true, l.bury(held, held.record, reasonForeign)
 	}
-	if deliveries <= 1 {
+	if meta.NumDelivered <= 1 && time.Since(meta.Timestamp) < l.o.cfg.AckWait {
 		return false, nil
 	}
 	ctx, cancel := l.o.settling()
@@ -75,8 +76,8 @@ func (l *lane) leftover(held *stored, deliveries uint64) (bool, error) {
 	if letter != nil && letter.todo == held.seq { // cut off between the dead letter and the marker
 		return true, s.toDead(ctx, held.record, held.seq, letter.Reason)
 	}
-	if deliveries > uint64(l.o.cfg.MaxDeliveries) {
-		return true, l.bury(held, held.record, fmt.Sprintf("taken %d times, and no worker lived to record how it went", deliveries-1))
+	if meta.NumDelivered > uint64(l.o.cfg.MaxDeliveries) {
+		return true, l.bury(held, held.record, fmt.Sprintf("taken %d times, and no worker lived to record how it went", meta.NumDelivered-1))
 	}
 	return false, nil
 }
