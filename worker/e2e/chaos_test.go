@@ -143,7 +143,7 @@ func (c *chaos) send(ctx context.Context, n int) {
 				break
 			}
 			if ctx.Err() != nil {
-				c.t.Errorf("prompt %s was not accepted in time", id)
+				c.t.Errorf("prompt %s was not accepted in time: %v", id, err)
 				return
 			}
 		}
@@ -151,14 +151,6 @@ func (c *chaos) send(ctx context.Context, n int) {
 		c.accepted[id] = true
 		c.mu.Unlock()
 	}
-}
-
-// publish has a time limit of its own: the answer of a server that is killed never comes.
-func (c *chaos) publish(ctx context.Context, msg *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	_, err := c.js.PublishMsg(ctx, msg)
-	return err
 }
 
 // chaosPrompt is the i-th prompt: a third of them in lanes or of a named visitor, one in eight not valid.
