@@ -41,7 +41,7 @@ func TestLimits(t *testing.T) {
 			if got := w.outbox.rules(); len(got) != 1 {
 				t.Errorf("conversation_ended fired %q", got)
 			}
-			if len(o.Turns[0].Events) > 8 {
+			if strings.HasPrefix(c.reason, "max_events") && len(o.Turns[0].Events) > 8 {
 				t.Errorf("%d events are kept", len(o.Turns[0].Events))
 			}
 		})
