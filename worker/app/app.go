@@ -104,7 +104,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 		return err
 	}
 	a.ready.Store(true)
-	a.Log.Info("ready", zap.String("version", a.Version), zap.String("worker", a.worker.Name), zap.String("nats", a.conn.ConnectedUrlRedacted()),
+	a.Log.Info("ready", zap.String("version", a.Version), zap.String("worker", a.worker.Name), zap.String("nats", broker.Address(a.conn)),
 		zap.String("rules", set.Version()), zap.Int("bots", len(set.Bots())), zap.Int("rule_count", len(set.Rules())),
 		zap.Int("triggers", len(set.Triggers())), zap.Int("concurrency", a.Concurrency), zap.String("admin", a.AdminAddr()))
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"dgworker/worker/admin"
+	"dgworker/worker/broker"
 )
 
 // checks are the lines of /readyz.
@@ -15,11 +16,14 @@ func (a *App) checks() []admin.Check {
 			if !a.conn.IsConnected() {
 				return "", fmt.Errorf("not connected: %s", a.conn.Status())
 			}
-			return a.conn.ConnectedUrlRedacted(), nil
+			return broker.Address(a.conn), nil
 		}},
 		{Name: "taking prompts", Ask: func(ctx context.Context) (string, error) {
-			if a.draining.Load() {
+			switch {
+			case a.draining.Load():
 				return "", errors.New("draining")
+			case !a.ready.Load(): // the port answers before the intake is there
+				return "", errors.New("starting")
 			}
 			return a.intake.Progress(ctx)
 		}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -77,7 +78,7 @@ func (s Settings) options(name string, log *zap.Logger) ([]nats.Option, error) {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			log.Info("NATS connection is back", zap.String("server", nc.ConnectedUrlRedacted()))
+			log.Info("NATS connection is back", zap.String("server", Address(nc)))
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if !errors.Is(err, nats.ErrConnectionClosed) {
@@ -121,11 +122,27 @@ func (s Settings) where() string {
 	if s.Context != "" {
 		return "context " + s.Context
 	}
-	u, err := url.Parse(s.URL)
+	var servers []string
+	for server := range strings.SplitSeq(s.URL, ",") {
+		servers = append(servers, withoutUser(strings.TrimSpace(server)))
+	}
+	return strings.Join(servers, ",")
+}
+
+// Address is the URL of the server that nc is connected to, without what it may hold of secrets; "" if there is none.
+func Address(nc *nats.Conn) string { return withoutUser(nc.ConnectedUrl()) }
+
+// withoutUser takes user, password and token out of a server's URL. URL.Redacted leaves a token where it is.
+func withoutUser(server string) string {
+	if server != "" && !strings.Contains(server, "://") {
+		server = "nats://" + server
+	}
+	u, err := url.Parse(server)
 	if err != nil {
 		return "the given address"
 	}
-	return u.Redacted()
+	u.User = nil
+	return u.String()
 }
 
 // hint says what to do about the mistakes that people make.
