@@ -69,15 +69,16 @@ func TestBreakerProbes(t *testing.T) {
 		noteMany(b, 10, errDown)
 		start := time.Now()
 		var probes []time.Duration
-		var under, through atomic.Int32
+		var made, under, through atomic.Int32
 		probe := func(context.Context) error {
 			if under.Add(1) > 1 {
 				t.Error("two probes at once")
 			}
 			defer under.Add(-1)
 			probes = append(probes, time.Since(start))
+			n := made.Add(1)
 			time.Sleep(100 * time.Millisecond) // a bot takes its time, also to refuse
-			if len(probes) < 8 {
+			if n < 8 {
 				return errDown
 			}
 			return nil
@@ -90,7 +91,7 @@ func TestBreakerProbes(t *testing.T) {
 			}()
 		}
 		for range 7 {
-			for n := len(probes); len(probes) == n; {
+			for n := made.Load(); made.Load() == n; {
 				time.Sleep(time.Millisecond)
 			}
 			if through.Load() != 0 {
