@@ -18,7 +18,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
 	"dgworker/sinks/outbox"
@@ -27,8 +26,6 @@ import (
 	"dgworker/worker/dgbot/dgbotsim"
 	"dgworker/worker/queue"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of a test: reaching it is a failure.
 const patience = 30 * time.Second
