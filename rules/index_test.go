@@ -213,7 +213,9 @@ func TestSkippedRulesAllocateNothing(t *testing.T) {
 	count := func(s *Set) float64 {
 		return testing.AllocsPerRun(100, func() { s.Match(context.Background(), toolDone(), into) })
 	}
-	if a, b := count(few), count(many); b > a {
+	// A whole allocation for each skipped rule would be 1. The race detector makes pools forget at random, which is noise
+	// of one or two in all.
+	if a, b := count(few), count(many); (b-a)/990 > 0.05 {
 		t.Errorf("10 rules cost %v allocations, 1,000 rules %v", a, b)
 	}
 }
