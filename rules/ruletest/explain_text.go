@@ -51,10 +51,7 @@ func (e *ExplainedEvent) write(b *strings.Builder) {
 		}
 		r.write(b, width)
 	}
-	switch {
-	case len(others) == len(e.Rules):
-		b.WriteString("  no rule is on this type\n")
-	case len(others) > 0:
+	if len(others) > 0 {
 		fmt.Fprintf(b, "  not for this type: %s\n", strings.Join(others, ", "))
 	}
 }

@@ -16,8 +16,14 @@ type player struct {
 	room    int              // visitor messages that the bot's max_turns leaves
 	ends    bool             // a handoff ends the conversation
 	offered bool
-	replies []rules.Action // of the turn
-	planned []string       // the replies of the turns before it, as they are to be said
+	rank    map[string]int // rule -> its place in the file, the order of replies
+	replies []reply        // of the turn
+}
+
+// reply is what a rule wants said next.
+type reply struct {
+	text string
+	rank int
 }
 
 // newPlayer begins a conversation whose prompt has script messages of its own.
@@ -26,14 +32,17 @@ func newPlayer(set *rules.Set, p rules.Prompt, visitor string, script int) *play
 	if b, ok := set.Bot(p.Bot); ok {
 		turns, ends = b.MaxTurns, b.OnHandoff == "end"
 	}
-	return &player{set: set, session: rules.NewSession(p, visitor), room: turns - script, ends: ends}
+	player := &player{set: set, session: rules.NewSession(p, visitor), room: turns - script, ends: ends, rank: map[string]int{}}
+	for i, r := range set.Rules() {
+		player.rank[r.Name] = i
+	}
+	return player
 }
 
 // begin begins a turn.
 func (p *player) begin(index int, message string) {
-	p.planned = append(p.planned, p.said()...)
-	p.replies = p.replies[:0]
 	p.session.BeginTurn(index, message)
+	p.replies = p.replies[:0]
 }
 
 // put puts one event to the rules. Accounts are nil without an explainer. What it returns is valid until the next call.
@@ -67,7 +76,7 @@ func (p *player) limitReplies(ds []rules.Decision) []rules.Decision {
 				return true
 			}
 			p.room--
-			p.replies = append(p.replies, a)
+			p.replies = append(p.replies, reply{a.Text, p.rank[a.Rule]})
 			return false
 		})
 		switch d.Actions = kept; {
@@ -83,29 +92,12 @@ func (p *player) limitReplies(ds []rules.Decision) []rules.Decision {
 
 // said are the texts of the turn's replies, in the order in which they are sent: that of their rules.
 func (p *player) said() []string {
-	if len(p.replies) > 1 {
-		rank := map[string]int{}
-		for i, r := range p.set.Rules() {
-			rank[r.Name] = i
-		}
-		slices.SortStableFunc(p.replies, func(a, b rules.Action) int { return rank[a.Rule] - rank[b.Rule] })
-	}
+	slices.SortStableFunc(p.replies, func(a, b reply) int { return a.rank - b.rank })
 	texts := make([]string, len(p.replies))
 	for i, r := range p.replies {
-		texts[i] = r.Text
+		texts[i] = r.text
 	}
 	return texts
-}
-
-// next is what the index-th turn after the prompt's own messages would say; false if the conversation would be over.
-func (p *player) next(index int) (string, bool) {
-	if index < len(p.planned) {
-		return p.planned[index], true
-	}
-	if index -= len(p.planned); index < len(p.replies) {
-		return p.said()[index], true
-	}
-	return "", false
 }
 
 func (p *player) refuse() string {
