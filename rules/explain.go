@@ -69,6 +69,23 @@ func (r *Rule) listensTo(t EventType) bool {
 	return false
 }
 
+// Why accounts for one rule and the event that was put to s last: result is what was decided, or "" where nothing was.
+func (x *Explainer) Why(s *Session, e Event, rule string, result Result) (Account, bool) {
+	for _, r := range x.set.rules {
+		if r.Name != rule {
+			continue
+		}
+		facts := s.facts(e)
+		eval := begin(&facts)
+		defer eval.end()
+		if result == "" {
+			result = unasked(r, &facts)
+		}
+		return Account{Decision: Decision{Rule: rule, Result: result}, On: r, Clauses: x.clauses(r, result, &eval)}, true
+	}
+	return Account{}, false
+}
+
 func (x *Explainer) clauses(r *Rule, result Result, e *evaluation) []Clause {
 	if r.when == nil || result == Off || result == OtherBot || result == OtherEvent {
 		return nil

@@ -1,38 +1,42 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"iter"
-	"os"
 	"time"
 
-	"golang.org/x/term"
-
-	"dgworker/rules"
 	"dgworker/rules/ruletest"
-	"dgworker/worker/queue"
 )
 
 type backtestCommand struct {
-	Baseline  string        `required:"" placeholder:"FILE" help:"The rules as they are."`
-	Candidate string        `required:"" placeholder:"FILE" help:"The rules as they might be."`
-	Files     []string      `arg:"" optional:"" name:"file" help:"Files with an outcome a line; without one, the outcomes on NATS."`
-	Since     time.Duration `help:"Of the outcomes on NATS, only those of this long ago."`
-	Bot       string        `help:"Only outcomes of this bot."`
-	MaxNew    int           `default:"-1" help:"Answer no if more fires are new."`
-	MaxGone   int           `default:"-1" help:"Answer no if more fires are gone."`
-	JSON      bool          `name:"json" help:"As JSON."`
-	NATS      natsFlags     `embed:""`
+	NATS       natsFlags     `embed:""`
+	Baseline   string        `required:"" placeholder:"FILE" help:"The rules as they are: a file or a folder."`
+	Candidate  string        `required:"" placeholder:"FILE" help:"The rules as they might be."`
+	Files      []string      `arg:"" optional:"" name:"file" help:"Files with an outcome a line (JSONL), - for standard input; without any, the outcomes on NATS."`
+	Since      time.Duration `help:"Of the outcomes on NATS, only those of this long ago, e.g. 24h."`
+	Bot        string        `help:"Only outcomes of this bot."`
+	MaxNew     *int          `placeholder:"N" help:"Answer no (exit 1) if more fires are new."`
+	MaxGone    *int          `placeholder:"N" help:"Answer no if more fires are gone."`
+	MaxChanged *int          `placeholder:"N" help:"Answer no if more fires are changed."`
+	Examples   int           `default:"3" help:"Examples of each kind for each rule."`
+	JSON       bool          `name:"json" help:"As JSON."`
 }
 
-// Run compares what both rule sets do with recorded outcomes.
+// Help says what is counted.
+func (backtestCommand) Help() string {
+	return `Both rules files are put to recorded outcomes by the evaluator that run uses; nothing is sent anywhere.
+A fire is a rule that fires on one event: new if only the candidate's does, gone if only the baseline's does, changed
+if both do and ask for something else. once and cooldown are simulated on the recorded clock, so outcomes come in the
+order of their time. What follows a changed reply is hypothetical and counted apart, as diverged; no gate counts it.
+
+    dgworker outcomes list --json > outcomes.jsonl
+    dgworker rules backtest --baseline old.yaml --candidate new.yaml --max-gone 0 outcomes.jsonl`
+}
+
+// Run compares the two, prints what it found, and answers no if a gate is exceeded.
 func (c backtestCommand) Run(e *env) error {
-	baseline, err := loadOffline(c.Baseline)
+	base, err := loadOffline(c.Baseline)
 	if err != nil {
 		return err
 	}
@@ -40,126 +44,61 @@ func (c backtestCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	var report *ruletest.Report
-	if len(c.Files) > 0 {
-		report, err = c.compare(context.Background(), baseline, candidate, c.fromFiles())
-	} else {
-		err = withArchives(c.NATS, func(ctx context.Context, a *archives) (err error) {
-			report, err = c.compare(ctx, baseline, candidate, c.fromNATS(ctx, a))
-			return err
-		})
+	if len(c.Files) > 0 && c.Since > 0 {
+		return fmt.Errorf("rules backtest: --since is for the outcomes on NATS, and files were named")
 	}
-	if err != nil {
+	var report *ruletest.Report
+	err = withHistory(c.NATS, func(ctx context.Context, h *history) error {
+		records, total, err := c.records(ctx, h)
+		if err != nil {
+			return err
+		}
+		b := newBar(e.stderr, total)
+		test := ruletest.Backtest{Baseline: base, Candidate: candidate, Bot: c.Bot, Examples: c.Examples, Progress: b.show}
+		report, err = test.Run(ctx, records)
+		b.clear()
 		return err
+	})
+	if err != nil {
+		return fmt.Errorf("rules backtest: %w", err)
 	}
 	return c.print(e, report)
 }
 
-func (c backtestCommand) compare(ctx context.Context, baseline, candidate *rules.Set, records iter.Seq2[[]byte, error]) (*ruletest.Report, error) {
-	var progress func(int)
-	if term.IsTerminal(int(os.Stderr.Fd())) {
-		progress = func(done int) { fmt.Fprintf(os.Stderr, "\r%d outcomes", done) }
-		defer fmt.Fprint(os.Stderr, "\r\033[K")
+// records are those of the files, or of the stream.
+func (c backtestCommand) records(ctx context.Context, h *history) (iter.Seq2[ruletest.Record, error], amount, error) {
+	if len(c.Files) > 0 {
+		return recordsOf(c.Files)
 	}
-	return ruletest.Backtest(ctx, baseline, candidate, records, progress)
-}
-
-// maxLine bounds one outcome in a file, in bytes.
-const maxLine = 16 << 20
-
-func (c backtestCommand) fromFiles() iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
-		for _, name := range c.Files {
-			if !c.fromFile(name, yield) {
-				return
-			}
-		}
-	}
-}
-
-func (c backtestCommand) fromFile(name string, yield func([]byte, error) bool) bool {
-	f, err := os.Open(name)
-	if err != nil {
-		return yield(nil, fmt.Errorf("read outcomes: %w", err))
-	}
-	defer f.Close()
-	scan := bufio.NewScanner(io.Reader(f))
-	scan.Buffer(make([]byte, 1<<20), maxLine)
-	for line := 1; scan.Scan(); line++ {
-		data := bytes.TrimSpace(scan.Bytes())
-		if len(data) == 0 || !c.wants(data) {
-			continue
-		}
-		if !json.Valid(data) {
-			return yield(nil, fmt.Errorf("%s:%d: this is not JSON", name, line))
-		}
-		if !yield(bytes.Clone(data), nil) {
-			return false
-		}
-	}
-	if err := scan.Err(); err != nil {
-		return yield(nil, fmt.Errorf("read outcomes %s: %w", name, err))
-	}
-	return true
-}
-
-func (c backtestCommand) wants(data []byte) bool {
-	if c.Bot == "" {
-		return true
-	}
-	var o struct {
-		Bot string `json:"bot"`
-	}
-	return json.Unmarshal(data, &o) == nil && o.Bot == c.Bot
-}
-
-func (c backtestCommand) fromNATS(ctx context.Context, a *archives) iter.Seq2[[]byte, error] {
-	filter := queue.Filter{Bot: c.Bot}
+	since := time.Time{}
 	if c.Since > 0 {
-		filter.Since = time.Now().Add(-c.Since)
+		since = time.Now().Add(-c.Since)
 	}
-	return func(yield func([]byte, error) bool) {
-		for o, err := range a.prompts.Outcomes(ctx, filter) {
-			var data []byte
-			if err == nil {
-				data, err = json.Marshal(o)
-			}
-			if !yield(data, err) {
-				return
-			}
-		}
-	}
+	return h.records(ctx, c.Bot, since)
 }
 
 func (c backtestCommand) print(e *env, r *ruletest.Report) error {
+	var err error
 	if c.JSON {
-		if err := printJSON(e.stdout, r); err != nil {
-			return err
-		}
+		err = printJSON(e.stdout, r)
 	} else {
-		printReport(e.stdout, r)
+		err = r.Write(e.stdout)
 	}
-	if c.MaxNew >= 0 && r.New > c.MaxNew || c.MaxGone >= 0 && r.Gone > c.MaxGone {
-		return fmt.Errorf("%d fires are new and %d are gone: %w", r.New, r.Gone, errNo)
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-func printReport(w io.Writer, r *ruletest.Report) {
-	fmt.Fprintf(w, "%d outcomes, %d events: %d fires are new, %d gone, %d changed; %d outcomes diverged after a reply changed\n\n",
-		r.Outcomes, r.Events, r.New, r.Gone, r.Changed, r.Diverged)
-	fmt.Fprintf(w, "%-32s %9s %9s %6s %6s %8s %6s\n", "RULE", "BASELINE", "CANDIDATE", "NEW", "GONE", "CHANGED", "ERRORS")
-	for _, rule := range r.Rules {
-		note := ""
-		switch {
-		case rule.Candidate == 0:
-			note = "  matched nothing"
-		case rule.Candidate == rule.Listened:
-			note = "  matched everything"
-		}
-		fmt.Fprintf(w, "%-32s %9d %9d %6d %6d %8d %6d%s\n", rule.Rule, rule.Baseline, rule.Candidate, rule.New, rule.Gone, rule.Changed, rule.Errors, note)
-		for _, x := range rule.Examples {
-			fmt.Fprintf(w, "    %s: prompt %s, event %d (%s)\n", x.What, x.Prompt, x.N, x.Event)
+	if r.Outcomes == 0 {
+		return fmt.Errorf("rules backtest: there were no outcomes to compare with: %w", errNo)
+	}
+	for _, gate := range []struct {
+		name string
+		most *int
+		got  int
+	}{{"new", c.MaxNew, r.New}, {"gone", c.MaxGone, r.Gone}, {"changed", c.MaxChanged, r.Changed}} {
+		if gate.most != nil && gate.got > *gate.most {
+			fmt.Fprintf(e.stderr, "dgworker: %d fires are %s, and --max-%s allows %d\n", gate.got, gate.name, gate.name, *gate.most)
+			err = errNo
 		}
 	}
+	return err
 }

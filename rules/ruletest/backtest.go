@@ -1,262 +1,218 @@
 package ruletest
 
 import (
-	"cmp"
 	"context"
+	"fmt"
 	"iter"
-	"maps"
 	"runtime"
-	"slices"
-	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"dgworker/rules"
 )
 
-// Report is what a backtest found.
-type Report struct {
-	Outcomes int          `json:"outcomes"`
-	Events   int          `json:"events"`
-	Diverged int          `json:"diverged"` // outcomes whose rest is hypothetical, because a reply changed
-	New      int          `json:"new"`
-	Gone     int          `json:"gone"`
-	Changed  int          `json:"changed"`
-	Rules    []RuleReport `json:"rules"`
+// Record is one recorded outcome as it comes from a file or a stream. Data is the reader's to give away.
+type Record struct {
+	Data []byte
+	File string // where it is from, for errors; "" for a stream
+	Line int    // in File, from 1
 }
 
-// RuleReport compares one rule between the two sets.
-type RuleReport struct {
-	Rule      string    `json:"rule"`
-	Listened  int       `json:"listened"`  // events of a type that the rule listens to
-	Baseline  int       `json:"baseline"`  // fires
-	Candidate int       `json:"candidate"` // fires
-	New       int       `json:"new"`       // fires that only the candidate has
-	Gone      int       `json:"gone"`      // fires that only the baseline has
-	Changed   int       `json:"changed"`   // fires of both whose actions differ
-	Errors    int       `json:"errors"`    // of the candidate
-	Examples  []Example `json:"examples,omitempty"`
+// Backtest compares two sets of rules over recorded outcomes.
+type Backtest struct {
+	Baseline, Candidate *rules.Set
+	Bot                 string // only outcomes of this bot; "" is all
+	Examples            int    // kept of each kind for each rule; defaults to 3
+	Workers             int    // that decode and evaluate; defaults to GOMAXPROCS
+	// Progress is called now and then with what is done so far: outcomes read and their bytes. Nil is nobody.
+	Progress func(outcomes int, bytes int64)
 }
 
-// Example is one difference.
-type Example struct {
-	Prompt string          `json:"prompt"`
-	N      int             `json:"n"`
-	Event  rules.EventType `json:"event"`
-	What   string          `json:"what"` // new, gone or changed
-}
+const (
+	batchRecords = 64
+	batchBytes   = 256 << 10
+)
 
-// examples is how many differences of a rule are kept.
-const examples = 3
-
-// backtest is one run. Outcomes are decoded and put to stateless rules on several goroutines; what rests on the memory of
-// all workers must see the outcomes in their order.
-type backtest struct {
-	baseline, candidate *rules.Set
-	memory              [2]*Memory
-	report              Report
-	rules               map[string]*RuleReport
-	types               map[rules.EventType]int // events, by type
-}
-
-// Backtest puts every recorded outcome to both sets, in constant memory. once and cooldown are simulated on the recorded
-// clock, so outcomes must come in the order of their times. progress is told how many are done, now and then.
-func Backtest(ctx context.Context, baseline, candidate *rules.Set, records iter.Seq2[[]byte, error], progress func(done int)) (*Report, error) {
-	b := &backtest{
-		baseline: baseline, candidate: candidate, memory: [2]*Memory{NewMemory(), NewMemory()}, rules: map[string]*RuleReport{},
-		types: map[rules.EventType]int{},
+// Run reads records to their end and reports. Its memory doesn't grow with their number, but for the claims that rules
+// with `once: visitor` make for ever, some 100 bytes each.
+//
+// Batches are decoded and evaluated in parallel and put together in the order in which they came. Only an outcome in
+// which a rule asked for a claim (`cooldown`, `once: visitor`) is evaluated again in that order, one after the other: what
+// it gets depends on those before it.
+func (b Backtest) Run(ctx context.Context, records iter.Seq2[Record, error]) (*Report, error) {
+	if b.Examples == 0 {
+		b.Examples = 3
 	}
-	for o, err := range decoded(ctx, records) {
-		if err != nil {
-			return nil, err
-		}
-		b.compare(ctx, o)
-		if b.report.Outcomes++; b.report.Outcomes%1000 == 0 && progress != nil {
-			progress(b.report.Outcomes)
-		}
+	if b.Workers <= 0 {
+		b.Workers = runtime.GOMAXPROCS(0)
 	}
-	return b.finish(), context.Cause(ctx)
-}
-
-// decoded decodes records on all cores and yields them in their order.
-func decoded(ctx context.Context, records iter.Seq2[[]byte, error]) iter.Seq2[*Outcome, error] {
-	type job struct {
-		data []byte
-		o    *Outcome
-		err  error
-		done chan struct{}
-	}
-	return func(yield func(*Outcome, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		defer cancel()
-		todo, order := make(chan *job), make(chan *job, 256)
-		wg.Go(func() {
-			defer close(order)
-			defer close(todo)
-			for data, err := range records {
-				j := &job{data: data, err: err, done: make(chan struct{})}
-				select {
-				case order <- j:
-				case <-ctx.Done():
-					return
-				}
-				select {
-				case todo <- j:
-				case <-ctx.Done():
-					return
-				}
+	m := newMerger(&b)
+	group, ctx := errgroup.WithContext(ctx)
+	todo, order := make(chan *batch, b.Workers), make(chan *batch, 4*b.Workers)
+	group.Go(func() error {
+		defer close(todo)
+		defer close(order)
+		return read(ctx, records, todo, order)
+	})
+	for range b.Workers {
+		d := m.duel()
+		group.Go(func() error {
+			for in := range todo {
+				d.batch(ctx, in, b.Bot)
+				close(in.done)
 			}
+			return nil
 		})
-		for range runtime.GOMAXPROCS(0) {
-			wg.Go(func() {
-				for j := range todo {
-					if j.err == nil {
-						j.o, j.err = ReadOutcome(j.data)
-					}
-					close(j.done)
-				}
-			})
-		}
-		for j := range order {
+	}
+	group.Go(func() error { return m.merge(ctx, order) })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return m.report(), nil
+}
+
+// batch is some records on their way.
+type batch struct {
+	records []Record
+	first   int // number of the first, from 1
+	bytes   int64
+	done    chan struct{} // closed when the fields below are set
+	tally   *tally
+	waiting []*Outcome // those that need their turn
+	err     error
+}
+
+// read makes batches and sends each to whoever is free and to the one who keeps the order.
+func read(ctx context.Context, records iter.Seq2[Record, error], todo, order chan<- *batch) error {
+	next := &batch{first: 1, done: make(chan struct{})}
+	send := func() error {
+		following := next.first + len(next.records) // once it is sent, a batch is its worker's
+		for _, to := range []chan<- *batch{order, todo} {
 			select {
-			case <-j.done:
+			case to <- next:
 			case <-ctx.Done():
-				return
+				return context.Cause(ctx)
 			}
-			if !yield(j.o, j.err) || j.err != nil {
-				return
+		}
+		next = &batch{first: following, done: make(chan struct{})}
+		return nil
+	}
+	for r, err := range records {
+		if err != nil {
+			return err
+		}
+		next.records, next.bytes = append(next.records, r), next.bytes+int64(len(r.Data))
+		if len(next.records) == batchRecords || next.bytes >= batchBytes {
+			if err := send(); err != nil {
+				return err
 			}
 		}
 	}
+	return send()
 }
 
-// fires are the actions of the rules that fired on one event, by rule.
-type fires map[string][]rules.Action
-
-func (b *backtest) compare(ctx context.Context, o *Outcome) {
-	old, _ := b.play(ctx, b.baseline, b.memory[0], o, false)
-	now, events := b.play(ctx, b.candidate, b.memory[1], o, true)
-	b.report.Events += len(events)
-	for i, e := range events {
-		b.types[e.Type]++
-		if b.compareEvent(o, e, old[i], now[i]) {
-			b.report.Diverged++ // what the bot would have answered nobody knows
+// batch evaluates what can be evaluated out of order.
+func (d *duel) batch(ctx context.Context, in *batch, bot string) {
+	in.tally = newTally(len(d.tally.rows))
+	for i, r := range in.records {
+		o, err := ReadOutcome(r.Data)
+		if err != nil {
+			in.err = fmt.Errorf("outcome %d: %w", in.first+i, err)
+			if r.File != "" {
+				in.err = fmt.Errorf("%s:%d: %w (a line is an outcome as JSON)", r.File, r.Line, err)
+			}
 			return
 		}
-	}
-}
-
-// play returns what fired on each event of o.
-func (b *backtest) play(ctx context.Context, set *rules.Set, m *Memory, o *Outcome, count bool) ([]fires, []*Event) {
-	var all []fires
-	var events []*Event
-	p := newPlayer(set, o.prompt(), o.VisitorID, o.script())
-	put := func(t *Turn) {
-		for i := range t.Events {
-			e := &t.Events[i]
-			m.At(e.At)
-			decisions, _ := p.put(ctx, m, e.event(), t.response(e))
-			all, events = append(all, b.fired(decisions, count)), append(events, e)
-		}
-	}
-	put(&Turn{Events: o.Events})
-	for i := range o.Turns {
-		p.begin(i, o.Turns[i].Message)
-		put(&o.Turns[i])
-	}
-	return all, events
-}
-
-// fired picks what fired, and counts what failed.
-func (b *backtest) fired(decisions []rules.Decision, count bool) fires {
-	var f fires
-	for _, d := range decisions {
-		switch {
-		case d.Result == rules.Fired:
-			if f == nil {
-				f = fires{}
-			}
-			f[d.Rule] = d.Actions
-		case d.Result == rules.Error && count:
-			b.rule(d.Rule).Errors++
-		}
-	}
-	return f
-}
-
-// compareEvent books the differences of one event and says whether a reply changed.
-func (b *backtest) compareEvent(o *Outcome, e *Event, old, now fires) (diverged bool) {
-	for name, actions := range now {
-		r := b.rule(name)
-		r.Candidate++
-		before, both := old[name]
-		switch {
-		case !both:
-			r.New++
-			r.example(o, e, "new")
-		case !sameActions(before, actions):
-			r.Changed++
-			r.example(o, e, "changed")
-		default:
+		if bot != "" && o.Bot != bot {
 			continue
 		}
-		diverged = diverged || replies(actions) || replies(before)
-	}
-	for name, actions := range old {
-		r := b.rule(name)
-		r.Baseline++
-		if _, both := now[name]; !both {
-			r.Gone++
-			r.example(o, e, "gone")
-			diverged = diverged || replies(actions)
+		if d.independent(ctx, o) {
+			in.tally.add(d.tally)
+		} else {
+			in.waiting = append(in.waiting, o)
 		}
+		d.tally.clear()
 	}
-	return diverged
+	in.records = nil
 }
 
-func (b *backtest) rule(name string) *RuleReport {
-	r, ok := b.rules[name]
-	if !ok {
-		r = &RuleReport{Rule: name}
-		b.rules[name] = r
-	}
-	return r
+// merger puts the batches together in their order.
+type merger struct {
+	*Backtest
+	names    map[string]int
+	rows     []string // rule names: those of the candidate in the order of its file, then what only the baseline has
+	full     []atomic.Bool
+	kept     []int // examples of each row and kind
+	memories [sides]*Memory
+	all      *tally
+	bytes    int64
 }
 
-func (r *RuleReport) example(o *Outcome, e *Event, what string) {
-	if len(r.Examples) < examples {
-		r.Examples = append(r.Examples, Example{o.ID, e.N, e.Type, what})
-	}
-}
-
-// finish lists every rule of both sets: one that matched nothing is worth knowing too.
-func (b *backtest) finish() *Report {
-	for _, set := range []*rules.Set{b.baseline, b.candidate} {
+func newMerger(b *Backtest) *merger {
+	m := &merger{Backtest: b, names: map[string]int{}, memories: [sides]*Memory{NewMemory(), NewMemory()}}
+	for _, set := range []*rules.Set{b.Candidate, b.Baseline} {
 		for _, r := range set.Rules() {
-			report := b.rule(r.Name)
-			report.Listened = 0
-			for _, t := range r.On {
-				report.Listened += b.types[t]
+			if _, there := m.names[r.Name]; !there {
+				m.names[r.Name] = len(m.rows)
+				m.rows = append(m.rows, r.Name)
 			}
 		}
 	}
-	for _, r := range slices.SortedFunc(maps.Values(b.rules), func(x, y *RuleReport) int { return cmp.Compare(x.Rule, y.Rule) }) {
-		b.report.New += r.New
-		b.report.Gone += r.Gone
-		b.report.Changed += r.Changed
-		b.report.Rules = append(b.report.Rules, *r)
+	m.full = make([]atomic.Bool, len(m.rows)*int(kinds))
+	m.kept = make([]int, len(m.full))
+	m.all = newTally(len(m.rows))
+	return m
+}
+
+// duel returns a duel for one goroutine.
+func (m *merger) duel() *duel {
+	return &duel{
+		sets: [sides]*rules.Set{m.Baseline, m.Candidate}, names: m.names, tally: newTally(len(m.rows)),
+		wanted: func(row int, k kind) bool { return !m.full[row*int(kinds)+int(k)].Load() },
 	}
-	return &b.report
 }
 
-func replies(actions []rules.Action) bool {
-	return slices.ContainsFunc(actions, isReply)
+func (m *merger) merge(ctx context.Context, order <-chan *batch) error {
+	d := m.duel()
+	never := func() bool { return false }
+	claims := [sides]clock{m.memories[baseline], m.memories[candidate]}
+	for in := range order {
+		select {
+		case <-in.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if in.err != nil {
+			return in.err
+		}
+		m.add(in.tally)
+		for _, o := range in.waiting {
+			d.play(ctx, o, claims, never)
+			m.add(d.tally)
+			d.tally.clear()
+		}
+		m.bytes += in.bytes
+		if m.Progress != nil {
+			m.Progress(m.all.outcomes, m.bytes)
+		}
+	}
+	return context.Cause(ctx)
 }
 
-// sameActions compares what two fires ask for.
-func sameActions(a, b []rules.Action) bool {
-	return slices.EqualFunc(a, b, func(x, y rules.Action) bool {
-		return x.Kind == y.Kind && x.Endpoint == y.Endpoint && x.Method == y.Method && x.Path == y.Path && x.Query == y.Query &&
-			x.Subject == y.Subject && x.Text == y.Text && string(x.Body) == string(y.Body) && maps.Equal(x.Headers, y.Headers)
-	})
+// add adds t, and of its examples those that are still wanted.
+func (m *merger) add(t *tally) {
+	examples := t.examples
+	t.examples = nil
+	m.all.add(t)
+	for _, x := range examples {
+		i := x.row*int(kinds) + int(x.kind)
+		if m.kept[i] == m.Examples {
+			continue
+		}
+		m.all.examples = append(m.all.examples, x)
+		if m.kept[i]++; m.kept[i] == m.Examples {
+			m.full[i].Store(true)
+		}
+	}
 }

@@ -78,15 +78,20 @@ func quotedOrNothing(s string, there bool) string {
 	return strconv.Quote(s)
 }
 
-// differ collects differences.
-type differ struct{ lines []string }
+// differ collects differences between two things, by default one that is wanted and one that was got.
+type differ struct {
+	lines       []string
+	left, right string
+}
 
 func (d *differ) add(name, want, got string) {
+	left, right := firstOf(d.left, "want"), firstOf(d.right, "got")
 	if len(want)+len(got) > 60 { // one under the other shows where they part
-		d.lines = append(d.lines, fmt.Sprintf("%s:\n  want %s\n  got  %s", name, want, got))
+		width := max(len(left), len(right))
+		d.lines = append(d.lines, fmt.Sprintf("%s:\n  %-*s %s\n  %-*s %s", name, width, left, want, width, right, got))
 		return
 	}
-	d.lines = append(d.lines, fmt.Sprintf("%s: want %s, got %s", name, want, got))
+	d.lines = append(d.lines, fmt.Sprintf("%s: %s %s, %s %s", name, left, want, right, got))
 }
 
 // text compares text where any is wanted.
@@ -107,12 +112,12 @@ func (d *differ) body(name string, want any, raw []byte, part bool) {
 	if s, isText := want.(string); isText && s == string(raw) {
 		return
 	}
-	var value anything
-	if err := json.Unmarshal(raw, &value); err != nil {
+	value, err := asJSON(raw)
+	if err != nil {
 		d.add(name, jsonOf(want), strconv.Quote(string(raw)))
 		return
 	}
-	d.value(name, want, value.value, part)
+	d.value(name, want, value, part)
 }
 
 // value compares two JSON values. Where part is true a map may have keys that are not wanted.

@@ -51,7 +51,10 @@ func (e *ExplainedEvent) write(b *strings.Builder) {
 		}
 		r.write(b, width)
 	}
-	if len(others) > 0 {
+	switch {
+	case len(others) == len(e.Rules):
+		b.WriteString("  no rule is on this type\n")
+	case len(others) > 0:
 		fmt.Fprintf(b, "  not for this type: %s\n", strings.Join(others, ", "))
 	}
 }

@@ -110,6 +110,14 @@ func (e *Event) decisions() ([]rules.Decision, error) {
 // anything is a JSON value as the worker hands it to rules: whole numbers are int, the others float64.
 type anything struct{ value any }
 
+// asJSON decodes raw with numbers as rules see them.
+func asJSON(raw []byte) (any, error) {
+	var a anything
+	err := json.Unmarshal(raw, &a)
+	return a.value, err
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
 func (a *anything) UnmarshalJSON(data []byte) error {
 	if !hasNumber(data) { // most frames: no second pass is needed
 		return json.Unmarshal(data, &a.value)

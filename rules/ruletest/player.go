@@ -16,14 +16,8 @@ type player struct {
 	room    int              // visitor messages that the bot's max_turns leaves
 	ends    bool             // a handoff ends the conversation
 	offered bool
-	rank    map[string]int // rule -> its place in the file, the order of replies
-	replies []reply        // of the turn
-}
-
-// reply is what a rule wants said next.
-type reply struct {
-	text string
-	rank int
+	replies []rules.Action // of the turn
+	planned []string       // the replies of the turns before it, as they are to be said
 }
 
 // newPlayer begins a conversation whose prompt has script messages of its own.
@@ -32,17 +26,14 @@ func newPlayer(set *rules.Set, p rules.Prompt, visitor string, script int) *play
 	if b, ok := set.Bot(p.Bot); ok {
 		turns, ends = b.MaxTurns, b.OnHandoff == "end"
 	}
-	player := &player{set: set, session: rules.NewSession(p, visitor), room: turns - script, ends: ends, rank: map[string]int{}}
-	for i, r := range set.Rules() {
-		player.rank[r.Name] = i
-	}
-	return player
+	return &player{set: set, session: rules.NewSession(p, visitor), room: turns - script, ends: ends}
 }
 
 // begin begins a turn.
 func (p *player) begin(index int, message string) {
-	p.session.BeginTurn(index, message)
+	p.planned = append(p.planned, p.said()...)
 	p.replies = p.replies[:0]
+	p.session.BeginTurn(index, message)
 }
 
 // put puts one event to the rules. Accounts are nil without an explainer. What it returns is valid until the next call.
@@ -76,7 +67,7 @@ func (p *player) limitReplies(ds []rules.Decision) []rules.Decision {
 				return true
 			}
 			p.room--
-			p.replies = append(p.replies, reply{a.Text, p.rank[a.Rule]})
+			p.replies = append(p.replies, a)
 			return false
 		})
 		switch d.Actions = kept; {
@@ -92,12 +83,29 @@ func (p *player) limitReplies(ds []rules.Decision) []rules.Decision {
 
 // said are the texts of the turn's replies, in the order in which they are sent: that of their rules.
 func (p *player) said() []string {
-	slices.SortStableFunc(p.replies, func(a, b reply) int { return a.rank - b.rank })
+	if len(p.replies) > 1 {
+		rank := map[string]int{}
+		for i, r := range p.set.Rules() {
+			rank[r.Name] = i
+		}
+		slices.SortStableFunc(p.replies, func(a, b rules.Action) int { return rank[a.Rule] - rank[b.Rule] })
+	}
 	texts := make([]string, len(p.replies))
 	for i, r := range p.replies {
-		texts[i] = r.text
+		texts[i] = r.Text
 	}
 	return texts
+}
+
+// next is what the index-th turn after the prompt's own messages would say; false if the conversation would be over.
+func (p *player) next(index int) (string, bool) {
+	if index < len(p.planned) {
+		return p.planned[index], true
+	}
+	if index -= len(p.planned); index < len(p.replies) {
+		return p.said()[index], true
+	}
+	return "", false
 }
 
 func (p *player) refuse() string {

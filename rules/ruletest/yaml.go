@@ -37,7 +37,7 @@ func (r *reader) parse(text []byte) (root ast.Node) {
 			root = nil
 		}
 	}()
-	file, err := parser.ParseBytes(text, 0)
+	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		line, column, message := 1, 1, err.Error()
 		var syntax *yaml.SyntaxError
