@@ -29,6 +29,7 @@ type Config struct {
 	Version   string                // of the program; a leading v is taken off, and what is no semantic version is 0.0.0
 	Timeout   time.Duration         // after which a request is told that there is no outcome yet; defaults to 5m
 	Known     func(bot string) bool // whether the rules have the bot
+	Reply     func(to string) bool  // whether answers may go there; nil allows every subject
 	Log       *zap.Logger
 }
 
@@ -75,6 +76,9 @@ func Start(c Config) (*Service, error) {
 		err = service.AddEndpoint("ask", micro.HandlerFunc(s.handle), micro.WithEndpointSubject(c.Prefix+".ask.*"),
 			micro.WithEndpointMetadata(map[string]string{"request": "a prompt, as on " + c.Prefix + ".prompts.<bot>", "response": "its outcome"}))
 	}
+	if err == nil {
+		err = c.Conn.Flush() // who asks once we are ready must not hear that nobody listens
+	}
 	if err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("start ask service: %w", err)
@@ -100,35 +104,78 @@ func (s *Service) handle(r micro.Request) {
 
 func (s *Service) ask(r micro.Request) error {
 	bot := strings.TrimPrefix(r.Subject(), s.Prefix+".ask.")
-	if !s.Known(bot) {
+	switch {
+	case !s.Known(bot):
 		return r.Error(codeUnknown, fmt.Sprintf("no bot %q in the rules", bot), nil)
+	case s.Reply != nil && !s.Reply(r.Reply()):
+		return r.Error(codeInvalid, fmt.Sprintf("the answer can't go to %q: it is neither an inbox nor under a prefix that the operator allows (--reply-to-prefix)", r.Reply()), nil)
 	}
 	msg, id, wait, err := s.prompt(bot, r)
 	if err != nil {
 		return r.Error(codeInvalid, err.Error(), nil)
 	}
 	// Watched before it is stored: an outcome that comes at once must not be missed.
-	settled := make(chan struct{})
-	sub, err := s.Conn.Subscribe(s.names.Outcome("*", "*", id), func(*nats.Msg) { close(settled) })
+	settled := make(chan *nats.Msg, 1)
+	sub, err := s.Conn.Subscribe(s.names.Outcome("*", "*", id), func(m *nats.Msg) {
+		select {
+		case settled <- m:
+		default:
+		}
+	})
 	if err != nil {
 		return errors.Join(err, r.Error(codeTrouble, "NATS can't be reached, try again", nil))
 	}
-	_ = sub.AutoUnsubscribe(1)
 	defer func() { _ = sub.Unsubscribe() }()
 	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 	defer cancel()
-	if _, err := s.JetStream.PublishMsg(ctx, msg); err != nil {
+	if old, err := s.before(ctx, id); err != nil || old != nil {
+		return errors.Join(err, answer(r, old))
+	}
+	ack, err := s.JetStream.PublishMsg(ctx, msg)
+	if err != nil {
 		return errors.Join(err, r.Error(codeTrouble, "the prompt could not be stored, try again", nil))
 	}
-	return s.await(r, id, settled, wait)
+	return s.await(r, id, settled, wait, ack.Duplicate)
 }
 
-// await tells the asker when there is no outcome in time. The outcome itself is sent by whoever ends the prompt.
-func (s *Service) await(r micro.Request, id string, settled <-chan struct{}, wait time.Duration) error {
+// before returns the outcome that a prompt with that id has already, nil if it has none: then it isn't run again, and
+// nobody else would answer.
+func (s *Service) before(ctx context.Context, id string) ([]byte, error) {
+	if strings.HasPrefix(id, madeID) {
+		return nil, nil
+	}
+	stream, err := s.JetStream.Stream(ctx, s.names.Stream("OUTCOMES"))
+	if err != nil {
+		return nil, err
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, s.names.Outcome("*", "*", id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return msg.Data, nil
+}
+
+// answer sends an outcome; nil is none.
+func answer(r micro.Request, outcome []byte) error {
+	if outcome == nil {
+		return r.Error(codeTrouble, "NATS can't be reached, try again", nil)
+	}
+	return r.Respond(outcome)
+}
+
+// await tells the asker when there is no outcome in time. The outcome itself is sent by whoever ends the prompt, unless
+// somebody else asked before under the same id: then that one is answered there, and this one here.
+func (s *Service) await(r micro.Request, id string, settled <-chan *nats.Msg, wait time.Duration, again bool) error {
 	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
-	case <-settled:
+	case m := <-settled:
+		if again {
+			return answer(r, m.Data)
+		}
 		return nil
 	case <-s.ctx.Done():
 		return nil
@@ -137,9 +184,12 @@ func (s *Service) await(r micro.Request, id string, settled <-chan struct{}, wai
 	}
 }
 
+// madeID begins the ids of prompts whose request has none.
+const madeID = "ask-"
+
 // prompt makes the message of the prompt out of the request: the same payload with an id and the inbox as reply_to.
 func (s *Service) prompt(bot string, r micro.Request) (*nats.Msg, string, time.Duration, error) {
-	job := &worker.Job{Bot: bot, Payload: r.Data(), Headers: r.Headers(), Arrived: time.Now(), PositionID: "ask-" + uuid.NewString()}
+	job := &worker.Job{Bot: bot, Payload: r.Data(), Headers: r.Headers(), Arrived: time.Now(), PositionID: madeID + uuid.NewString()}
 	p, err := worker.ParsePrompt(job, len(r.Data())+1)
 	if err != nil {
 		return nil, "", 0, err
@@ -165,6 +215,7 @@ func (s *Service) prompt(bot string, r micro.Request) (*nats.Msg, string, time.D
 			msg.Header[name] = values
 		}
 	}
+	msg.Header.Set(worker.HeaderID, p.ID)
 	wait := s.Timeout
 	if !p.Deadline.IsZero() {
 		wait = min(wait, time.Until(p.Deadline)+grace)
