@@ -72,8 +72,7 @@ func (c *conversation) finish(e Ending) error {
 
 func (c *conversation) publish(e Ending) error {
 	o := c.outcome(e)
-	err := c.w.Outcomes.Publish(c.ctx, o, c.p.ReplyTo)
-	if err != nil {
+	if err := c.publishLeased(o); err != nil {
 		return err
 	}
 	c.w.Metrics.ended(c.label, o)
@@ -82,6 +81,30 @@ func (c *conversation) publish(e Ending) error {
 		zap.Int("attempts", o.Attempts), zap.Duration("took", o.EndedAt.Sub(o.StartedAt.Time)))
 	return errSettled
 }
+
+// publishLeased publishes the outcome while the lease of the last append runs, and asks the journal for another where it
+// doesn't. The outcome's own fence says only that the prompt has none yet: without the lease a worker that was paused and
+// overtaken could still end a prompt whose next holder is in the middle of it, and has fired what this outcome leaves out.
+func (c *conversation) publishLeased(o *Outcome) error {
+	for {
+		ctx, cancel := context.WithDeadlineCause(c.ctx, c.leased.Add(c.w.Lease), errLeaseOver)
+		err := context.Cause(ctx)
+		if err == nil {
+			err = c.w.Outcomes.Publish(ctx, o, c.p.ReplyTo)
+		}
+		over := errors.Is(context.Cause(ctx), errLeaseOver)
+		cancel()
+		if err == nil || errors.Is(err, ErrFenced) || !over {
+			return err
+		}
+		if err := c.append(&Record{}); err != nil {
+			return err
+		}
+	}
+}
+
+// errLeaseOver is the cause with which a publish ends that took too long to be known to be ours to make.
+var errLeaseOver = errors.New("the lease of the last append is over")
 
 // outcome is the state as it is published.
 func (c *conversation) outcome(e Ending) *Outcome {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -45,7 +46,7 @@ func (c *conversation) readBack(ctx context.Context) error {
 
 // readJournal folds the journal into the state, unless it is another message's.
 func (c *conversation) readJournal(ctx context.Context) error {
-	c.state = NewState(c.p, c.state.VisitorID, c.set, c.bot)
+	c.state, c.pending = NewState(c.p, c.state.VisitorID, c.set, c.bot), Record{}
 	if err := c.w.Journal.Read(ctx, c.p.ID, c.state.Apply); err != nil {
 		return err
 	}
@@ -76,6 +77,12 @@ func (c *conversation) isLate() bool {
 	return c.p.Hold != Hold{} && c.state.Place == c.p.Place && !c.p.Hold.after(c.state.Hold)
 }
 
+// isLeased says whether another worker has written so lately that it may be about to publish the outcome: see publishLeased.
+// One that died is found out only after AckWait, and then this is over.
+func (c *conversation) isLeased() bool {
+	return time.Since(c.state.LastAt) < c.w.Lease && !strings.HasPrefix(c.state.Writer, c.w.Name+"/")
+}
+
 // beginAgain counts the attempt of a worker that ended without a word, and claims the prompt with the next one.
 func (c *conversation) beginAgain() error {
 	s := c.state
@@ -85,6 +92,8 @@ func (c *conversation) beginAgain() error {
 	begun := &Begun{Attempt: max(s.Attempt, 1)}
 	switch {
 	case s.Last == 0:
+	case s.open && c.isLeased():
+		return later{c.w.Lease}
 	case s.open:
 		begun.Lost = &Failure{Attempt: s.Attempt, At: now(), Reason: "the worker ended without a word, or was overtaken"}
 		begun.Attempt++

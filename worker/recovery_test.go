@@ -87,8 +87,8 @@ func testAWorkerThatDied(t *testing.T, again bool) {
 		{Rule: "tool", Result: rules.Fired, Actions: []rules.Action{{ID: "act_of_the_dead", Rule: "tool", Kind: rules.KindPublish, Endpoint: "nats", Subject: "a.b"}}},
 	}}
 	dead := []*worker.Record{
-		{At: time.Now(), Writer: "dead/1", Rules: "v0", Place: "p1", Hold: worker.Hold{Seq: 1, N: 1}, Sent: &worker.Sent{Message: "Hi", VisitorID: "the-visitor"}},
-		{At: time.Now(), Writer: "dead/2", Rules: "v0", Place: "p1", Hold: worker.Hold{Seq: 1, N: 1}, Seen: []rules.Seen{event}},
+		{At: time.Now().Add(-time.Minute), Writer: "dead/1", Rules: "v0", Place: "p1", Hold: worker.Hold{Seq: 1, N: 1}, Sent: &worker.Sent{Message: "Hi", VisitorID: "the-visitor"}},
+		{At: time.Now().Add(-time.Minute), Writer: "dead/2", Rules: "v0", Place: "p1", Hold: worker.Hold{Seq: 1, N: 1}, Seen: []rules.Seen{event}},
 	}
 	last := uint64(0)
 	for _, r := range dead {
@@ -125,7 +125,7 @@ func TestAPromptThatKillsItsWorkers(t *testing.T) {
 	w := newWorld(t, "max_attempts: 3", "", says("too late"))
 	last := uint64(0)
 	for n := range uint64(3) {
-		r := &worker.Record{At: time.Now(), Writer: "dead", Place: "p1", Hold: worker.Hold{Seq: 1, N: n + 1}}
+		r := &worker.Record{At: time.Now().Add(-time.Minute), Writer: "dead", Place: "p1", Hold: worker.Hold{Seq: 1, N: n + 1}}
 		if n == 0 {
 			r.Sent = &worker.Sent{Message: "Hi", VisitorID: "v"}
 		} else {

@@ -13,6 +13,7 @@ type State struct {
 	Last      uint64 // sequence of the last record, 0 if there is none: what the next append expects
 	Place     string // of the message that the prompt came with
 	Hold      Hold   // the latest delivery of it that has written
+	Writer    string // of the last record
 	LastAt    time.Time
 	VisitorID string
 	StartedAt time.Time
@@ -91,7 +92,7 @@ func (s *State) Apply(r *Record, seq uint64) {
 
 // stored notes what only a stored record makes true: who wrote it, the fence, and the count of attempts.
 func (s *State) stored(r *Record, seq uint64) {
-	s.Last, s.LastAt, s.Place, s.Hold = seq, r.At, r.Place, r.Hold
+	s.Last, s.LastAt, s.Place, s.Hold, s.Writer = seq, r.At, r.Place, r.Hold, r.Writer
 	if s.Attempt == 0 {
 		s.Attempt, s.open, s.StartedAt = 1, true, r.At
 	}

@@ -45,7 +45,7 @@ type Config struct {
 	Outcomes Outcomes
 	Outbox   Outbox
 	Claims   rules.Claims
-	Lease    time.Duration                 // how long after an append its writer may still act on it; defaults to 5s, half of AckWait
+	Lease    time.Duration                 // for how long after an append nobody else takes the prompt over, so that its writer may act on it; defaults to 5s, half of AckWait
 	Dials    int                           // sockets that are opened at once; defaults to 64
 	Live     func(subject string, l *Live) // sends what is watched on its way; nil sends nothing
 	Reply    func(subject string) bool     // which reply_to subjects are allowed; nil allows none

@@ -13,6 +13,8 @@ replies:
   - match: (?i)forever
     times: 1
     steps: [{silence: }]
+  - match: Hello
+    steps: [{wait: 4s}, {stream: Hello.}]
   - steps: [{wait: 4s}, {stream: "Your refund has been issued."}]
 `
 
@@ -70,4 +72,24 @@ func TestPausedWorkerDoesNotTakeBackLane(t *testing.T) {
 	s.once("p1", "p2")
 	want := []string{"lane: A refund, please.", "lane: A refund, please.", "lane: Another refund, please."}
 	same(t, s.messages(), want)
+}
+
+// A worker that was stopped and overtaken hears the answer to its own message when it goes on. Nothing fires, so nothing has
+// to be journaled: but it must not end the prompt that another is in the middle of.
+func TestPausedWorkerEndsNothing(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, slowBot, pauseRules)
+	late := s.worker("late")
+	s.send("dgbot.prompts.support", say("p1", "Hello?"))
+	s.said(1, patience)
+	late.signal(syscall.SIGSTOP)
+	s.worker("other")
+	s.said(2, patience)
+	late.signal(syscall.SIGCONT)
+	says(late, "overtaken")
+	if o := s.ended("p1", worker.Completed); o.Attempts != 2 {
+		t.Errorf("attempts: %d, want 2: the outcome is that of the late worker", o.Attempts)
+	}
+	s.settled()
+	s.once("p1")
 }
