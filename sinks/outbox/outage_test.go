@@ -1,12 +1,17 @@
 package outbox
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"dgworker/sinks"
 )
@@ -74,6 +79,36 @@ func TestResultOutlivesAnOutage(t *testing.T) {
 	enqueue(t, o, "refunds", "a2")
 	sink.next(t).ok()
 	item(t, o, "a2", Done)
+	sink.none(t)
+}
+
+// flaky refuses some publishes, as a cluster does that has no leader just now.
+type flaky struct {
+	jetstream.JetStream
+	failures atomic.Int64
+}
+
+func (f *flaky) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if f.failures.Add(-1) >= 0 {
+		return nil, errors.New("no leader")
+	}
+	return f.JetStream.PublishMsg(ctx, m, opts...)
+}
+
+func TestResultIsKeptUntilItIsStored(t *testing.T) {
+	t.Parallel()
+	js := &flaky{JetStream: startServer(t).connect()}
+	o := open(t, js)
+	sink := newManual()
+	set(t, o, fast("refunds", sink))
+	enqueue(t, o, "refunds", "a1")
+	c := sink.next(t)
+	js.failures.Store(3)
+	c.ok()
+	settledQueue(t, o, "refunds")
+	if got := item(t, o, "a1", Done); len(got.Attempts) != 1 || js.failures.Load() >= 0 {
+		t.Errorf("attempts are %+v", got.Attempts)
+	}
 	sink.none(t)
 }
 

@@ -183,6 +183,9 @@ func TestTwoOutboxesDeliverOnce(t *testing.T) {
 		}
 	}
 	settledQueue(t, a, "refunds")
+	if markers := len(subjects(t, a.store.actions)); markers != actions {
+		t.Errorf("%d markers of %d actions", markers, actions)
+	}
 	if len(seen) != actions || sink.calls.Load() != actions {
 		t.Errorf("%d calls for %d of %d actions", sink.calls.Load(), len(seen), actions)
 	}
@@ -200,10 +203,11 @@ func TestStopWaitsForAttempts(t *testing.T) {
 	go func() { stopped <- o.Stop(ctxOf(t)) }()
 	<-o.running.Done()
 	enqueueRaw(t, o, "a2") // nobody takes it any more
+	o.watcher.Wait()
 	select {
 	case err := <-stopped:
 		t.Fatalf("Stop returned %v with an attempt under way", err)
-	default:
+	case <-time.After(50 * time.Millisecond): // the only sign of waiting is that nothing happens
 	}
 	c.ok()
 	for range 2 {

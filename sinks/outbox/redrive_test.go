@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -87,6 +88,9 @@ func TestRetryAgainAndAgain(t *testing.T) {
 			t.Fatalf("died %d times: %+v", i+2, got)
 		}
 		settledQueue(t, o, "refunds")
+		if s := subjects(t, o.store.actions); !maps.Equal(s, map[string]uint64{"dgbot.actions.refunds.a1.done": 1}) {
+			t.Fatalf("stream holds %v", s)
+		}
 		set(t, o)
 	}
 }
@@ -138,6 +142,39 @@ func TestRetryCutOffMakesNoSecondCopy(t *testing.T) {
 			}
 			if got := ids(t, a, Filter{}); !slices.Equal(got, []string{"a1"}) {
 				t.Errorf("listed: %v", got)
+			}
+		})
+	}
+}
+
+// The command is killed at its one publish, before and after NATS has stored it: nothing was removed before.
+func TestRetryRemovesNothingBeforeItsCopyIsStored(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []bool{false, true} {
+		t.Run(fmt.Sprintf("stored %v", stored), func(t *testing.T) {
+			t.Parallel()
+			n := startServer(t)
+			o := open(t, n.connect())
+			kill(t, o, "a1")
+			js := &dying{JetStream: n.connect(), stored: stored, dead: make(chan struct{})}
+			js.left.Store(1)
+			cut, err := OpenArchive(ctxOf(t), js, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cut.Retry(ctxOf(t), "a1"); !errors.Is(err, errCrash) {
+				t.Fatalf("the command that was killed: %v", err)
+			}
+			letters, actions := subjects(t, o.store.letters), subjects(t, o.store.actions)
+			if letters["dgbot.dead.actions.refunds.a1"] != 1 || actions["dgbot.actions.refunds.a1.done"] != 1 {
+				t.Errorf("left are %v and %v", letters, actions)
+			}
+			a := o.Archive()
+			if err := a.Retry(ctxOf(t), "a1"); err != nil {
+				t.Fatal(err)
+			}
+			if got := subjects(t, o.store.actions); !maps.Equal(got, map[string]uint64{"dgbot.actions.refunds.a1.todo": 1}) {
+				t.Errorf("after another Retry: %v", got)
 			}
 		})
 	}

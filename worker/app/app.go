@@ -91,7 +91,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	a.intake.SetBots(takenBots(set))
 	a.ask, err = ask.Start(ask.Config{
 		Conn: a.conn, JetStream: a.js, Prefix: a.Prefix, Version: a.Version, Timeout: a.AskTimeout, Log: a.Log,
-		Known: func(bot string) bool { return a.worker.Line(bot) != nil },
+		Known: func(bot string) bool { return a.worker.Line(bot) != nil }, Reply: a.mayReply,
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,29 @@ func TestClose(t *testing.T) {
 	sim.ServeHTTP(w, httptest.NewRequest("GET", "/ws?key=k&visitor_id=v", nil))
 	if w.Code != http.StatusServiceUnavailable {
 		t.Errorf("a handshake after Close: %d", w.Code)
+	}
+}
+
+func TestCloseWaits(t *testing.T) {
+	t.Parallel()
+	entered, release := make(chan bool), make(chan bool)
+	finished := false
+	sim := start(t, Script{}, OnClose(func(string, string, int) {
+		close(entered)
+		<-release
+		for range 10_000 {
+			runtime.Gosched()
+		}
+		finished = true
+	}))
+	connect(t, sim, "v")
+	await(t, sim, func(s Stats) bool { return s.Open == 1 })
+	closed := make(chan error)
+	go func() { closed <- sim.Close() }()
+	<-entered
+	close(release)
+	if err := <-closed; err != nil || !finished {
+		t.Errorf("Close returned %v before a handler had ended: %v", err, !finished)
 	}
 }
 

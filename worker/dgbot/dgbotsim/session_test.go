@@ -136,6 +136,19 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+func TestSilenceOnACutConnectionIsOver(t *testing.T) {
+	t.Parallel()
+	sim := start(t, scripted(t, "on_reconnect: resume\nreplies:\n- match: hush\n  steps: [{drop: fin}, {silence: true}]\n- steps: [{stream: yes}]\n"))
+	v := connect(t, sim, "v")
+	v.say("hush")
+	_ = v.ends()
+	v = connect(t, sim, "v")
+	v.say("x")
+	if texts, _ := v.answer(1); texts[0] != "yes" {
+		t.Errorf("got %q", texts)
+	}
+}
+
 func TestOverlaps(t *testing.T) {
 	t.Parallel()
 	sim := start(t, Script{}, WithOverlapGrace(time.Millisecond))
