@@ -23,7 +23,7 @@ func (c *conversation) reject(ctx context.Context, why error) error {
 	}
 	// The journal is what finds out that an id was used before, so a rejected prompt has one too.
 	err = c.append(&Record{Reject: why.Error()})
-	if errors.Is(err, ErrFenced) && c.state.Last == 0 {
+	if errors.Is(err, ErrFenced) && c.state.Last == 0 && c.ctx.Err() == nil {
 		err = c.rejectAgain(ctx, why)
 	}
 	if err != nil {
@@ -181,9 +181,9 @@ func (w *Worker) dispose(c *conversation, err error) Disposition {
 		return Disposition{Verb: Ack}
 	case errors.As(err, &l):
 		return Disposition{Verb: Nak, After: l.after}
-	case errors.Is(err, ErrFenced):
+	case errors.Is(err, ErrFenced), errors.Is(context.Cause(c.ctx), ErrFenced):
 		w.Metrics.fenced.Inc()
-		c.log.Warn("overtaken: another worker holds this prompt; nothing more is done for it here")
+		c.log.Warn("overtaken: another worker holds this prompt, or may; nothing more is done for it here", zap.Error(errors.Join(err, context.Cause(c.ctx))))
 		return Disposition{Verb: Leave}
 	case c.ctx.Err() != nil:
 		c.giveBack()

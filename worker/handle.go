@@ -18,7 +18,8 @@ import (
 //
 //	prompt -> conversation -> event -> rule -> action -> outcome
 //
-// and says what is to become of the message. When ctx ends the prompt is handed back; nothing that was done is lost.
+// and says what is to become of the message. When ctx ends the prompt is handed back; if it ends with ErrFenced as its cause,
+// it is left to whoever has it now. Nothing that was done is lost.
 func (w *Worker) Handle(ctx context.Context, job *Job) Disposition {
 	gen := w.generation.Load()
 	p, err := w.accept(job, gen)
@@ -45,7 +46,7 @@ func (c *conversation) hold(ctx context.Context, job *Job, invalid error) (err e
 	}
 	for err = c.recall(ctx, job.Again); err == nil; {
 		err = c.goOn()
-		if errors.Is(err, ErrFenced) && c.state.Last == 0 {
+		if errors.Is(err, ErrFenced) && c.state.Last == 0 && c.ctx.Err() == nil {
 			// Our first append found a journal: the prompt was held before, though its message didn't say so.
 			err = c.readBack(ctx)
 		}

@@ -77,10 +77,15 @@ func (c *conversation) isLate() bool {
 	return c.p.Hold != Hold{} && c.state.Place == c.p.Place && !c.p.Hold.after(c.state.Hold)
 }
 
-// isLeased says whether another worker has written so lately that it may be about to publish the outcome: see publishLeased.
-// One that died is found out only after AckWait, and then this is over.
-func (c *conversation) isLeased() bool {
-	return time.Since(c.state.LastAt) < c.w.Lease && !strings.HasPrefix(c.state.Writer, c.w.Name+"/")
+// awaitLease waits while another worker has written so lately that it may be about to publish the outcome: see
+// publishLeased. One that died is found out only after AckWait, and then this is over. Clocks may differ: whatever that
+// record's says, it is no later than now, and the fence of the next append tells whether more came meanwhile.
+func (c *conversation) awaitLease() error {
+	left := min(time.Until(c.state.LastAt.Add(c.w.Lease)), c.w.Lease)
+	if left <= 0 || strings.HasPrefix(c.state.Writer, c.w.Name+"/") {
+		return nil
+	}
+	return sleep(c.ctx, left, nil)
 }
 
 // beginAgain counts the attempt of a worker that ended without a word, and claims the prompt with the next one.
@@ -92,9 +97,10 @@ func (c *conversation) beginAgain() error {
 	begun := &Begun{Attempt: max(s.Attempt, 1)}
 	switch {
 	case s.Last == 0:
-	case s.open && c.isLeased():
-		return later{c.w.Lease}
 	case s.open:
+		if err := c.awaitLease(); err != nil {
+			return err
+		}
 		begun.Lost = &Failure{Attempt: s.Attempt, At: now(), Reason: "the worker ended without a word, or was overtaken"}
 		begun.Attempt++
 	case len(s.Failures) > 0 && s.Failures[len(s.Failures)-1].Attempt == s.Attempt:

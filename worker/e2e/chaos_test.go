@@ -241,6 +241,12 @@ var faults = []fault{
 		w.start()
 	}},
 	{"connections to NATS cut", 4, func(_ context.Context, c *chaos) { c.proxies[c.random.IntN(len(c.proxies))].cut() }},
+	{"a worker cut off from NATS past AckWait, unheard", 2, func(ctx context.Context, c *chaos) {
+		p := c.proxies[c.random.IntN(len(c.proxies))]
+		p.block()
+		pause(ctx, 4*time.Second)
+		p.unblock()
+	}},
 	{"kill -9 of a NATS server", 2, func(_ context.Context, c *chaos) {
 		s := c.nats[c.random.IntN(len(c.nats))]
 		s.kill()

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -205,96 +204,5 @@ func eventually(t *testing.T, d time.Duration, what string, cond func() bool) {
 		case <-ctx.Done():
 			t.Fatalf("not within %s: %s", d, what)
 		}
-	}
-}
-
-// proxy passes TCP connections through to a server, and cuts them all when it is told to.
-type proxy struct {
-	listener net.Listener
-	target   string
-	wg       sync.WaitGroup
-	mu       sync.Mutex
-	conns    map[net.Conn]struct{}
-}
-
-func startProxy(t *testing.T, target string) *proxy {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{listener: l, target: target, conns: map[net.Conn]struct{}{}}
-	p.wg.Go(p.accept)
-	t.Cleanup(func() {
-		l.Close()
-		p.cut()
-		p.wg.Wait()
-	})
-	return p
-}
-
-func (p *proxy) url() string { return "nats://" + p.listener.Addr().String() }
-
-func (p *proxy) accept() {
-	for {
-		in, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		p.wg.Go(func() { p.serve(in) })
-	}
-}
-
-func (p *proxy) serve(in net.Conn) {
-	defer in.Close()
-	out, err := net.Dial("tcp", p.target)
-	if err != nil {
-		return
-	}
-	defer out.Close()
-	p.hold(in, out)
-	defer p.letGo(in, out)
-	p.wg.Go(func() { pass(in, out) })
-	pass(out, in)
-}
-
-// pass copies what it reads, and closes both ends when there is no more. INFO is passed without the addresses of other
-// servers, so that clients stay with the proxy.
-func pass(to, from net.Conn) {
-	defer to.Close()
-	defer from.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		if _, err := to.Write(bytes.ReplaceAll(buf[:n], []byte(`"connect_urls"`), []byte(`"connect_none"`))); err != nil {
-			return
-		}
-	}
-}
-
-func (p *proxy) hold(conns ...net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range conns {
-		p.conns[c] = struct{}{}
-	}
-}
-
-func (p *proxy) letGo(conns ...net.Conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range conns {
-		delete(p.conns, c)
-	}
-}
-
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		c.Close()
 	}
 }

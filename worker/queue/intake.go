@@ -56,7 +56,7 @@ type Bot struct {
 
 // Start begins to sweep; SetBots begins to take. slots is the number of prompts held at once.
 func (q *Queue) Start(handler Handler, slots int) *Intake {
-	in := &Intake{q: q, handler: handler, slots: NewSlots(slots), beat: newHeartbeat(q.AckWait), log: q.Log, bots: map[Bot]context.CancelFunc{}}
+	in := &Intake{q: q, handler: handler, slots: NewSlots(slots), beat: newHeartbeat(q.AckWait, q.Conn.FlushWithContext), log: q.Log, bots: map[Bot]context.CancelFunc{}}
 	in.taking, in.stopTake = context.WithCancelCause(context.Background())
 	in.handling, in.handBack = context.WithCancelCause(context.Background())
 	in.moved.now()
@@ -146,14 +146,15 @@ func (in *Intake) Stop(ctx context.Context) {
 
 // handlePlain handles a prompt of the parallel subject. One that names a visitor joins that visitor's lane instead.
 func (in *Intake) handlePlain(bot string, m jetstream.Msg) {
-	defer in.beat.hold(m)()
+	ctx, release := in.beat.hold(in.handling, m)
+	defer release()
 	job, err := in.job(bot, "", m)
 	if err != nil {
 		in.log.Error("message without metadata: left alone", zap.Error(err))
 		return
 	}
 	if lane, id := visitorLane(job); lane != "" {
-		if err := in.queueUp(in.handling, job, lane, id, ""); err != nil {
+		if err := in.queueUp(ctx, job, lane, id, ""); err != nil {
 			in.log.Warn("prompt could not be put into its lane: trying again", zap.String("lane", lane), zap.Error(err))
 			_ = m.NakWithDelay(afterTrouble)
 			return
@@ -161,13 +162,13 @@ func (in *Intake) handlePlain(bot string, m jetstream.Msg) {
 		_ = m.Ack()
 		return
 	}
-	in.settle(m, in.handle(job))
+	in.settle(m, in.handle(ctx, job))
 }
 
-func (in *Intake) handle(job *worker.Job) worker.Disposition {
+func (in *Intake) handle(ctx context.Context, job *worker.Job) worker.Disposition {
 	in.moved.now()
 	defer in.moved.now()
-	return in.handler.Handle(in.handling, job)
+	return in.handler.Handle(ctx, job)
 }
 
 // settle does to the message what the disposition says. A failure is repaired by redelivery.

@@ -130,29 +130,30 @@ func (in *Intake) putToken(ctx context.Context, bot, lane string) error {
 
 // handleToken works a lane off. The token's slot serves one prompt after the other.
 func (in *Intake) handleToken(bot string, token jetstream.Msg) {
-	defer in.beat.hold(token)()
-	lane, taken := in.q.Names.split(token.Subject())[1], time.Now()
-	for in.handling.Err() == nil && in.taking.Err() == nil {
-		if in.beat.lost(taken) {
-			in.log.Warn("overtaken: this worker was paused and may have lost the lane; it is left alone here", zap.String("lane", lane))
-			return
-		}
-		head, err := in.head(in.handling, bot, lane)
+	ctx, release := in.beat.hold(in.handling, token)
+	defer release()
+	lane := in.q.Names.split(token.Subject())[1]
+	for ctx.Err() == nil && in.taking.Err() == nil {
+		head, err := in.head(ctx, bot, lane)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			in.endLane(bot, lane, token)
+			in.endLane(ctx, bot, lane, token)
 			return
 		}
 		if err == nil {
 			var on bool
-			if on, err = in.handleHead(bot, lane, head, token); !on && err == nil {
+			if on, err = in.handleHead(ctx, bot, lane, head, token); !on && err == nil {
 				return
 			}
 		}
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			in.log.Warn("lane could not be worked off: trying again", zap.String("lane", lane), zap.Error(err))
 			_ = token.NakWithDelay(afterTrouble)
 			return
 		}
+	}
+	if errors.Is(context.Cause(ctx), worker.ErrFenced) {
+		in.log.Warn("overtaken: another worker may have the lane by now; it is left alone here", zap.String("lane", lane), zap.Error(context.Cause(ctx)))
+		return
 	}
 	_ = token.Nak()
 }
@@ -165,12 +166,12 @@ func (in *Intake) head(ctx context.Context, bot, lane string) (*jetstream.RawStr
 }
 
 // handleHead handles the first prompt of a lane and says whether the lane goes on. If not, the token is settled.
-func (in *Intake) handleHead(bot, lane string, head *jetstream.RawStreamMsg, token jetstream.Msg) (on bool, err error) {
+func (in *Intake) handleHead(ctx context.Context, bot, lane string, head *jetstream.RawStreamMsg, token jetstream.Msg) (on bool, err error) {
 	job := laneJob(bot, head, token)
 	if visitor, id := visitorLane(job); visitor != "" && visitor != lane && head.Header.Get(headerBehind) == "" {
-		return in.sendAhead(job, lane, visitor, id, head, token)
+		return in.sendAhead(ctx, job, lane, visitor, id, head, token)
 	}
-	d := in.handle(job)
+	d := in.handle(ctx, job)
 	if d.Verb != worker.Ack {
 		in.settle(token, d)
 		return false, nil
@@ -179,15 +180,15 @@ func (in *Intake) handleHead(bot, lane string, head *jetstream.RawStreamMsg, tok
 }
 
 // sendAhead lets a prompt that names another visitor run in that visitor's lane, while it keeps its place in this one.
-func (in *Intake) sendAhead(job *worker.Job, lane, visitor, id string, head *jetstream.RawStreamMsg, token jetstream.Msg) (on bool, err error) {
-	settled, err := in.q.Outcomes.Settled(in.handling, id)
+func (in *Intake) sendAhead(ctx context.Context, job *worker.Job, lane, visitor, id string, head *jetstream.RawStreamMsg, token jetstream.Msg) (on bool, err error) {
+	settled, err := in.q.Outcomes.Settled(ctx, id)
 	if err != nil {
 		return false, err
 	}
 	if settled {
 		return true, in.leaveLane(job.Bot, head)
 	}
-	if err := in.queueUp(in.handling, job, visitor, id, lane); err != nil {
+	if err := in.queueUp(ctx, job, visitor, id, lane); err != nil {
 		return false, err
 	}
 	return false, token.Ack()
@@ -210,8 +211,8 @@ func (in *Intake) leaveLane(bot string, head *jetstream.RawStreamMsg) error {
 }
 
 // endLane gives the token up and looks once more: a prompt may have come whose token was refused because of this one.
-func (in *Intake) endLane(bot, lane string, token jetstream.Msg) {
-	ctx, cancel := context.WithTimeout(in.handling, in.q.Publish)
+func (in *Intake) endLane(ctx context.Context, bot, lane string, token jetstream.Msg) {
+	ctx, cancel := context.WithTimeout(ctx, in.q.Publish)
 	defer cancel()
 	err := token.DoubleAck(ctx)
 	if err == nil {

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 func acquire(t *testing.T, s *Slots) *Slot {
@@ -186,35 +185,6 @@ func TestWhoeverStopsWaitingLosesNoSlot(t *testing.T) {
 		synctest.Wait()
 		if s.free != 1 || len(s.waiting) != 0 {
 			t.Errorf("%d free, %d waiting", s.free, len(s.waiting))
-		}
-	})
-}
-
-type countedBeats struct{ n atomic.Int32 }
-
-func (c *countedBeats) InProgress() error { c.n.Add(1); return nil }
-
-func TestHeartbeatKeepsWhatIsHeld(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := newHeartbeat(9 * time.Second)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { h.run(ctx); close(done) }()
-		held, settled := new(countedBeats), new(countedBeats)
-		release := h.hold(held)
-		h.hold(settled)()
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		if held.n.Load() != 3 || settled.n.Load() != 0 {
-			t.Errorf("%d beats in 10s of an AckWait of 9s, %d after the release", held.n.Load(), settled.n.Load())
-		}
-		release()
-		time.Sleep(10 * time.Second)
-		cancel()
-		<-done
-		if held.n.Load() != 3 {
-			t.Error("beats after the release")
 		}
 	})
 }

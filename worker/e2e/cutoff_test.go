@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"dgworker/worker"
+)
+
+// A worker that is cut off from NATS can't be told that its prompt has gone to another. It must hang up by itself before
+// that: a visitor is in one conversation at a time.
+func TestCutOffWorkerHangsUp(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, subject string }{
+		{"plain", "dgbot.prompts.support"},
+		{"lane", "dgbot.prompts.support.lane"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := newWorld(t, `
+replies:
+  - match: forever
+    times: 1
+    steps: [{silence: }]
+  - steps: [{wait: 1s}, {stream: "Your refund has been issued."}]
+`, pauseRules)
+			p := startProxy(t, strings.TrimPrefix(s.url, "nats://"))
+			direct := s.url
+			s.url = p.url()
+			late := s.worker("late")
+			s.url = direct
+			s.send(tc.subject, say("p1", "This takes forever."))
+			s.said(1, patience)
+			p.block()
+			s.worker("other")
+			o := s.ended("p1", worker.Completed)
+			if n := len(s.sim.Overlaps()); n != 0 {
+				t.Errorf("the visitor was there twice: %+v", s.sim.Overlaps())
+			}
+			p.unblock()
+			says(late, "overtaken")
+			s.send(tc.subject, say("p2", "Another refund, please."))
+			s.ended("p2", worker.Completed)
+			s.settled()
+			s.once("p1", "p2")
+			if o.Attempts != 2 {
+				t.Errorf("%d attempts, want 2", o.Attempts)
+			}
+		})
+	}
+}

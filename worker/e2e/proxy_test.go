@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"bytes"
+	"net"
+	"sync"
+	"testing"
+)
+
+// proxy passes TCP connections through to a server. It cuts them all when it is told to, or holds back all that is sent, as
+// a network does that has lost its way.
+type proxy struct {
+	listener net.Listener
+	target   string
+	wg       sync.WaitGroup
+	mu       sync.Mutex
+	conns    map[net.Conn]struct{}
+	open     chan struct{} // closed while everything passes
+}
+
+func startProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: l, target: target, conns: map[net.Conn]struct{}{}, open: make(chan struct{})}
+	close(p.open)
+	p.wg.Go(p.accept)
+	t.Cleanup(func() {
+		l.Close()
+		p.cut()
+		p.unblock()
+		p.wg.Wait()
+	})
+	return p
+}
+
+func (p *proxy) url() string { return "nats://" + p.listener.Addr().String() }
+
+func (p *proxy) accept() {
+	for {
+		in, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.wg.Go(func() { p.serve(in) })
+	}
+}
+
+func (p *proxy) serve(in net.Conn) {
+	defer in.Close()
+	out, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	p.hold(in, out)
+	defer p.letGo(in, out)
+	p.wg.Go(func() { p.pass(in, out) })
+	p.pass(out, in)
+}
+
+// pass copies what it reads, and closes both ends when there is no more. INFO is passed without the addresses of other
+// servers, so that clients stay with the proxy.
+func (p *proxy) pass(to, from net.Conn) {
+	defer to.Close()
+	defer from.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		<-p.passage()
+		if _, err := to.Write(bytes.ReplaceAll(buf[:n], []byte(`"connect_urls"`), []byte(`"connect_none"`))); err != nil {
+			return
+		}
+	}
+}
+
+func (p *proxy) hold(conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		p.conns[c] = struct{}{}
+	}
+}
+
+func (p *proxy) letGo(conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		delete(p.conns, c)
+	}
+}
+
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		c.Close()
+	}
+}
+
+// block holds back everything, both ways, until unblock. Nobody is told.
+func (p *proxy) block() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = make(chan struct{})
+}
+
+func (p *proxy) unblock() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.open:
+	default:
+		close(p.open)
+	}
+}
+
+func (p *proxy) passage() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open
+}
