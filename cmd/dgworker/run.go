@@ -20,6 +20,7 @@ type runCommand struct {
 	Concurrency  int           `default:"256" env:"DGWORKER_CONCURRENCY" help:"Conversations at once."`
 	Admin        string        `default:"127.0.0.1:8822" env:"DGWORKER_ADMIN" help:"Admin port: /livez /readyz /metrics; off for none."`
 	AdminToken   string        `placeholder:"SECRET" env:"DGWORKER_ADMIN_TOKEN" help:"Bearer token of the admin port; needed where it isn't on loopback."`
+	NATSWait     time.Duration `name:"nats-wait" default:"5s" env:"DGWORKER_NATS_WAIT" help:"How long to wait at start for a NATS that can't be reached."`
 	DataDir      string        `type:"path" placeholder:"FOLDER" env:"DGWORKER_DATA_DIR" help:"Data of the embedded NATS (${default_data})."`
 	Listen       string        `default:"127.0.0.1:4222" env:"DGWORKER_LISTEN" help:"Where the embedded NATS listens."`
 	Sync         string        `default:"always" placeholder:"always|INTERVAL" env:"DGWORKER_SYNC" help:"When the embedded NATS syncs to disk. A power cut loses what an interval had not synced."`
@@ -51,7 +52,7 @@ func (c runCommand) Run(e *env) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	if err := a.Start(context.Background()); err != nil {
+	if ended, err := start(a, signals); ended || err != nil {
 		return err
 	}
 	waitForEnd(a, signals)
@@ -59,6 +60,33 @@ func (c runCommand) Run(e *env) error {
 	defer close(ended)
 	go endAtOnce(signals, ended, log)
 	return a.Stop(context.Background())
+}
+
+// start starts the worker, which may wait for NATS. A signal to end ends that, too.
+func start(a *app.App, signals <-chan os.Signal) (ended bool, err error) {
+	ctx, cancel := context.WithCancel(context.Background()) // what Start opens may keep it, so it lives as long as the process
+	started, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			select {
+			case s := <-signals:
+				if s != syscall.SIGHUP {
+					cancel()
+					return
+				}
+			case <-started:
+				return
+			}
+		}
+	}()
+	err = a.Start(ctx)
+	close(started)
+	<-watched
+	if ctx.Err() != nil {
+		return true, a.Stop(context.Background())
+	}
+	return false, err
 }
 
 func waitForEnd(a *app.App, signals <-chan os.Signal) {
@@ -92,7 +120,7 @@ func (c runCommand) config(log *zap.Logger) (app.Config, error) {
 		return app.Config{}, err
 	}
 	return app.Config{
-		Rules: c.RulesPath, NATS: c.NATS.settings(), Prefix: c.NATS.Prefix,
+		Rules: c.RulesPath, NATS: c.NATS.settings(), NATSWait: c.NATSWait, Prefix: c.NATS.Prefix,
 		Embed:       broker.Embed{Dir: c.DataDir, Listen: c.Listen, Sync: sync},
 		Concurrency: c.Concurrency, Admin: c.Admin, AdminToken: c.AdminToken, Replicas: c.Replicas, Retain: c.Retain,
 		AckWait: c.AckWait, DrainTimeout: c.DrainTimeout, Grace: c.UnknownGrace, AskTimeout: c.AskTimeout, ReplyTo: c.ReplyTo, MaxHops: c.MaxHops,

@@ -72,13 +72,13 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.connect(); err != nil {
+	if err := a.untilNATSIsThere(ctx, a.connect); err != nil {
 		return err
 	}
 	if err := fits(set, a.conn.MaxPayload()); err != nil {
 		return err
 	}
-	if err := a.openQueues(ctx); err != nil {
+	if err := a.untilNATSIsThere(ctx, func() error { return a.openQueues(ctx) }); err != nil {
 		return err
 	}
 	if err := a.openWorker(ctx, set); err != nil {
@@ -123,10 +123,12 @@ func (a *App) load() (*rules.Set, error) {
 
 func (a *App) connect() (err error) {
 	settings := a.NATS
-	if a.embeds() {
+	if a.embeds() && a.embedded == nil {
 		if a.embedded, err = broker.Start(a.Embed); err != nil {
 			return err
 		}
+	}
+	if a.embedded != nil {
 		settings.URL = a.embedded.URL()
 	}
 	a.conn, a.js, err = broker.Connect(settings, "dgworker "+a.Version, a.Log)

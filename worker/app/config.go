@@ -17,6 +17,7 @@ import (
 type Config struct {
 	Rules        string           // file, or folder of files
 	NATS         broker.Settings  // where NATS is; with neither URL nor Context a server is embedded
+	NATSWait     time.Duration    // how long Start waits for a NATS that can't be reached; defaults to not at all
 	Embed        broker.Embed     // of the embedded server
 	Prefix       string           // of every subject; defaults to "dgbot"
 	Concurrency  int              // conversations at once; defaults to 256

@@ -1,9 +1,13 @@
 package broker
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -157,6 +161,21 @@ func hint(err error) string {
 		return "check --nats-creds, --nats-user or the others that say who you are"
 	}
 	return "check --nats and the settings of TLS and credentials"
+}
+
+// MayPass says whether err, of Connect or of a call to JetStream, tells of a server that isn't there or has no leader yet,
+// which time may mend, rather than of a mistake.
+func MayPass(err error) bool {
+	var api *jetstream.APIError
+	var network net.Error
+	switch {
+	case errors.As(err, &api):
+		return api.Code == http.StatusServiceUnavailable && api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabled &&
+			api.ErrorCode != jetstream.JSErrCodeJetStreamNotEnabledForAccount
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrDisconnected)
 }
 
 func first(values ...string) string {

@@ -54,11 +54,11 @@ func TestPoison(t *testing.T) {
 		if n == 1 {
 			w.send("dgbot.prompts.support", `{"id":"p","content":"think"}`)
 		}
-		w.said(n, 20*time.Second)
+		w.said(n, patience)
 		p.kill()
 	}
 	w.worker("last")
-	o := w.outcome("p", 20*time.Second)
+	o := w.outcome("p", patience)
 	if o.Status != worker.Failed || len(o.History) != 2 || !strings.Contains(o.Reason, "attempt 2 of 2") {
 		t.Errorf("outcome %s (%s) with history %v", o.Status, o.Reason, o.History)
 	}
@@ -73,7 +73,7 @@ func TestDeadPrompt(t *testing.T) {
 	w := newWorld(t, deadScript, deadRules)
 	w.worker("worker")
 	w.send("dgbot.prompts.support", `{"id":"p","content":"cut","visitor_id":"v","data":{"n":7}}`)
-	if o := w.outcome("p", 20*time.Second); o.Status != worker.Interrupted {
+	if o := w.outcome("p", patience); o.Status != worker.Interrupted {
 		t.Fatalf("outcome %s, want interrupted", o.Status)
 	}
 	if out, code := w.dgworker("dead", "retry", "--all", "--dry-run"); code != 0 || !strings.Contains(out, "p: would retry") {
@@ -83,7 +83,7 @@ func TestDeadPrompt(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "p: runs again as p-retry1") {
 		t.Fatalf("retry: exit %d\n%s", code, out)
 	}
-	o := w.outcome("p-retry1", 20*time.Second)
+	o := w.outcome("p-retry1", patience)
 	if o.Status != worker.Completed || o.RetryOf != "p" || o.VisitorID != "v" || fmt.Sprint(o.Prompt.Data) != "map[n:7]" {
 		t.Errorf("outcome %s, retry of %q, visitor %q, data %v", o.Status, o.RetryOf, o.VisitorID, o.Prompt.Data)
 	}
@@ -98,14 +98,14 @@ func TestDeadAction(t *testing.T) {
 	w := newWorld(t, deadScript, deadRules)
 	w.worker("worker")
 	w.send("dgbot.prompts.support", `{"id":"p","content":"hello"}`)
-	id := w.outcome("p", 20*time.Second).Fired[0].ID
-	eventually(t, 20*time.Second, "the action is a dead letter", func() bool {
+	id := w.outcome("p", patience).Fired[0].ID
+	eventually(t, patience, "the action is a dead letter", func() bool {
 		out, _ := w.dgworker("dead", "list")
 		return strings.Contains(out, id)
 	})
 	r := startReceiver(t, 1, 0)
 	writeFile(t, w.rules, strings.ReplaceAll(readFile(t, w.rules), "http://127.0.0.1:9/", r.server.URL))
-	eventually(t, 10*time.Second, "the rules are reloaded", func() bool {
+	eventually(t, patience, "the rules are reloaded", func() bool {
 		out, _ := w.dgworker("dead", "retry", id)
 		ids, _, _ := r.counts()
 		return ids == 1 || strings.Contains(out, "no dead prompt or action") && ids == 1
@@ -139,7 +139,7 @@ func TestBadInput(t *testing.T) {
 		if _, err := w.js.PublishMsg(t.Context(), msg); err != nil {
 			t.Fatal(err)
 		}
-		if o := w.outcome(id, 20*time.Second); o.Status != worker.Rejected || !strings.Contains(o.Reason, tc.reason) {
+		if o := w.outcome(id, patience); o.Status != worker.Rejected || !strings.Contains(o.Reason, tc.reason) {
 			t.Errorf("%q: outcome %s: %s, want rejected: …%s…", tc.payload, o.Status, o.Reason, tc.reason)
 		}
 	}
@@ -148,7 +148,7 @@ func TestBadInput(t *testing.T) {
 		t.Errorf("%d dead letters, want 9", n)
 	}
 	w.send("dgbot.prompts.support", `{"id":"good","content":"hello"}`)
-	if o := w.outcome("good", 20*time.Second); o.Status != worker.Completed {
+	if o := w.outcome("good", patience); o.Status != worker.Completed {
 		t.Errorf("a good prompt after the bad ones ended as %s", o.Status)
 	}
 	reply, err := w.nc.Request("dgbot.ask.support", []byte("hello"), 20*time.Second)

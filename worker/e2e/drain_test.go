@@ -66,3 +66,43 @@ rules:
 	s.settled()
 	s.once("p1", "p2")
 }
+
+// TestDrain ends a worker that holds a conversation which takes longer than it may: it hands the prompt back and ends with
+// 0, and the other one finishes without counting an attempt.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plainScript, plainRules)
+	first := w.worker("first", "--drain-timeout", "500ms")
+	w.send("dgbot.prompts.support", `{"id":"p","content":"think"}`)
+	w.said(1, patience)
+	begun := time.Now()
+	if code := first.terminate(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM", code)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("draining took %s", took)
+	}
+	w.worker("second")
+	if o := w.outcome("p", patience); o.Status != worker.Completed || len(o.History) != 0 {
+		t.Errorf("outcome %s, history %v", o.Status, o.History)
+	}
+}
+
+// TestHandoffHandedOver hands a wait for a person to another worker, which keeps to the first one's deadline.
+func TestHandoffHandedOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plainScript, plainRules)
+	first := w.worker("first", "--drain-timeout", "100ms")
+	w.send("dgbot.prompts.waiting", `{"id":"p","content":"person"}`)
+	eventually(t, patience, "the offer is journaled", func() bool { return len(w.journal("p")) > 1 })
+	until := w.journal("p")[1].Handoff
+	first.terminate()
+	w.worker("second")
+	o := w.outcome("p", patience)
+	if o.Status != worker.Handoff || w.sim.Stats().Messages != 1 {
+		t.Errorf("outcome %s with %d messages at the bot", o.Status, w.sim.Stats().Messages)
+	}
+	if late := o.EndedAt.Sub(*until); late < 0 || late > 3*time.Second {
+		t.Errorf("the wait ended %s after its deadline", late)
+	}
+}

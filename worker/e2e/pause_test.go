@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"syscall"
 	"testing"
 
@@ -87,9 +88,15 @@ func TestPausedWorkerEndsNothing(t *testing.T) {
 	s.said(2, patience)
 	late.signal(syscall.SIGCONT)
 	says(late, "overtaken")
-	if o := s.ended("p1", worker.Completed); o.Attempts != 2 {
-		t.Errorf("attempts: %d, want 2: the outcome is that of the late worker", o.Attempts)
+	o := s.ended("p1", worker.Completed)
+	if o.Attempts != 2 || len(o.History) != 1 {
+		t.Errorf("attempts %d, history %v, want 2 and 1: the outcome is that of the late worker", o.Attempts, o.History)
 	}
 	s.settled()
 	s.once("p1")
+	for _, r := range s.journal("p1")[1:] {
+		if !strings.HasPrefix(r.Writer, o.Worker+"/") {
+			t.Errorf("the late worker wrote %+v after it had been overtaken", r)
+		}
+	}
 }

@@ -45,6 +45,11 @@ func startProcess(t *testing.T, name string, argv ...string) *process {
 func (p *process) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.begin()
+}
+
+// begin starts the process. The caller holds mu.
+func (p *process) begin() {
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		p.t.Fatal(err)
@@ -71,6 +76,12 @@ func (p *process) signal(s os.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = p.cmd.Process.Signal(s) // one that has ended needs none
+}
+
+func (p *process) pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd.Process.Pid
 }
 
 // wait returns the exit code, -1 if a signal ended the process.
@@ -105,6 +116,10 @@ func (p *process) output() string {
 func (p *process) ended() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.over()
+}
+
+func (p *process) over() bool {
 	select {
 	case <-p.done:
 		return true
@@ -113,10 +128,12 @@ func (p *process) ended() bool {
 	}
 }
 
-// revive starts the process again if it has ended, as a supervisor does: a worker that finds no NATS at its start ends.
+// revive starts the process again if it has ended, as a supervisor does.
 func (p *process) revive() {
-	if p.ended() {
-		p.start()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over() {
+		p.begin()
 	}
 }
 

@@ -31,9 +31,6 @@ type ledger struct {
 // settle waits until every prompt has its outcome and every action is delivered or dead.
 func (c *chaos) settle(ctx context.Context, n int) {
 	for ctx.Err() == nil {
-		for _, w := range c.workers {
-			w.revive()
-		}
 		l, err := c.read(ctx)
 		if err == nil && len(l.outcomes) >= n && l.states[outbox.Done]+l.states[outbox.Dead] >= len(l.fired) {
 			return

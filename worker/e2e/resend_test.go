@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -68,6 +69,38 @@ rules:
 			}
 			s.settled()
 			s.once("p1")
+		})
+	}
+}
+
+// A worker is killed in the middle of a turn: the message is sent again only if the turn showed nothing and the bot
+// allows it.
+func TestResendAfterAKill(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		bot, content string
+		messages     int
+		want         worker.Status
+	}{
+		{"support", "think", 2, worker.Completed},  // nothing was shown: sent again
+		{"support", "slow", 1, worker.Interrupted}, // a tool call was shown: never again
+		{"never", "think", 1, worker.Interrupted},
+	} {
+		t.Run(tc.bot+" "+tc.content, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, plainScript, plainRules)
+			first := w.worker("first")
+			w.send("dgbot.prompts."+tc.bot, fmt.Sprintf(`{"id":"p","content":%q}`, tc.content))
+			w.said(1, patience)
+			if tc.content == "slow" {
+				eventually(t, patience, "the tool call is journaled", func() bool { return len(w.journal("p")) > 1 })
+			}
+			first.kill()
+			w.worker("second")
+			o := w.outcome("p", patience)
+			if n := w.sim.Stats().Messages; o.Status != tc.want || n != tc.messages {
+				t.Errorf("outcome %s with %d messages at the bot, want %s with %d", o.Status, n, tc.want, tc.messages)
+			}
 		})
 	}
 }

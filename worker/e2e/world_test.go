@@ -19,6 +19,30 @@ import (
 	"dgworker/worker/queue"
 )
 
+// What most scenarios play with: a bot that is quick, slow, thoughtful or hands over, and rules with a bot for each policy.
+const plainScript = `
+delay: 1ms
+replies:
+  - match: ^slow
+    steps: [{stream: "Let me look."}, {tool: {name: lookup, takes: 4s}}, {stream: Found it.}]
+  - match: ^think
+    steps: [{wait: 4s}, {stream: I thought about it.}]
+  - match: ^tool
+    steps: [{tool: {name: lookup, takes: 10ms}}, {stream: Done.}]
+  - match: ^person
+    steps: [{handoff: A colleague can take over.}]
+  - steps: [{stream: Hello.}]
+`
+
+const plainRules = `
+bots:
+  support: {key: k, url: "%[1]s", settle: 50ms, resume_wait: 1s}
+  never: {key: k, url: "%[1]s", settle: 50ms, resume_wait: 1s, resend: never}
+  waiting: {key: k, url: "%[1]s", settle: 50ms, on_handoff: wait, handoff_wait: 5s}
+rules:
+  - {name: looked, on: tool_action_result, when: event.status == "done", actions: [{publish: office.looked}]}
+`
+
 // world is what a scenario plays in: a NATS server process, a scripted bot, and worker processes.
 type world struct {
 	t     *testing.T
