@@ -17,7 +17,7 @@ import (
 type runCommand struct {
 	RulesPath    string        `name:"rules" type:"path" required:"" placeholder:"FILE" env:"DGWORKER_RULES" help:"Rules file, or folder of files."`
 	NATS         natsFlags     `embed:""`
-	Concurrency  int           `default:"256" env:"DGWORKER_CONCURRENCY" help:"Conversations at once."`
+	Concurrency  int           `default:"256" env:"DGWORKER_CONCURRENCY" help:"Conversations at once. An eighth is kept for the bots in equal parts, so that one that is slow holds up no other."`
 	Admin        string        `default:"127.0.0.1:8822" env:"DGWORKER_ADMIN" help:"Admin port: /livez /readyz /metrics; off for none."`
 	AdminToken   string        `placeholder:"SECRET" env:"DGWORKER_ADMIN_TOKEN" help:"Bearer token of the admin port; needed where it isn't on loopback."`
 	NATSWait     time.Duration `name:"nats-wait" default:"5s" env:"DGWORKER_NATS_WAIT" help:"How long to wait at start for a NATS that can't be reached."`

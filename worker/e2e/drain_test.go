@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,4 +106,22 @@ func TestHandoffHandedOver(t *testing.T) {
 	if late := o.EndedAt.Sub(*until); late < 0 || late > 3*time.Second {
 		t.Errorf("the wait ended %s after its deadline", late)
 	}
+}
+
+// Who can't wait for the drain sends a second signal: the worker ends at once, and nothing is lost.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plainScript, plainRules)
+	first := w.worker("first", "--drain-timeout", "10m")
+	w.send("dgbot.prompts.support", say("p", "think"))
+	w.said(1, patience)
+	first.signal(syscall.SIGTERM)
+	says(first, "draining")
+	if code := first.terminate(); code != 0 {
+		t.Errorf("exit code %d after the second signal", code)
+	}
+	w.worker("second")
+	w.ended("p", worker.Completed)
+	w.settled()
+	w.once("p")
 }

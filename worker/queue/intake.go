@@ -70,6 +70,7 @@ func (q *Queue) Start(handler Handler, slots int) *Intake {
 func (in *Intake) SetBots(bots []Bot) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.slots.Keep(bots)
 	gone := in.bots
 	in.bots = map[Bot]context.CancelFunc{}
 	for _, bot := range bots {
@@ -107,7 +108,7 @@ func (in *Intake) startBot(ctx context.Context, b Bot) {
 	}
 	run := func(stream jetstream.Stream, durable, filter string, handle func(jetstream.Msg)) {
 		t := &taker{
-			stream: stream, config: in.consumer(durable, filter), slots: slots, handle: handle, log: in.log, wg: &in.handlers,
+			bot: bot, stream: stream, config: in.consumer(durable, filter), slots: slots, handle: handle, log: in.log, wg: &in.handlers,
 			admit: func(ctx context.Context) error { return in.handler.Admit(ctx, bot) },
 		}
 		in.loops.Go(func() { t.run(ctx) })

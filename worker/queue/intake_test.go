@@ -107,6 +107,38 @@ func TestABotThatIsDownHoldsUpNoOther(t *testing.T) {
 	d.await(b.ctx, t, 5)
 }
 
+// A bot that never answers has prompts for every slot that it can get; those of another bot are handled all the same.
+func TestASlowBotHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	q := b.open()
+	d := newDesk(q)
+	begun := make(chan bool, 100)
+	d.work = func(ctx context.Context, job *worker.Job, _ *worker.Prompt) *worker.Disposition {
+		if job.Bot != "slow" {
+			return nil
+		}
+		begun <- true
+		<-ctx.Done()
+		return &worker.Disposition{Verb: worker.Nak}
+	}
+	b.takes(q, d, 16, Bot{Name: "slow"}, Bot{Name: "quick"})
+	for range 40 {
+		b.publish(q, "dgbot.prompts.slow", "Hi")
+	}
+	for range 15 {
+		<-begun
+	}
+	for range 5 {
+		b.publish(q, "dgbot.prompts.quick", "Hi")
+		b.publish(q, "dgbot.prompts.quick.lane", "Hi")
+	}
+	d.await(b.ctx, t, 10)
+	if len(begun) != 0 {
+		t.Error("the slow bot took what is kept for the other")
+	}
+}
+
 type downDesk struct {
 	*desk
 	up chan struct{}

@@ -11,7 +11,7 @@ import (
 
 func acquire(t *testing.T, s *Slots) *Slot {
 	t.Helper()
-	slot, err := s.Acquire(t.Context())
+	slot, err := s.Acquire(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +41,8 @@ func TestSlotsAreFair(t *testing.T) {
 				t.Errorf("served in the order %v, want first come first served", order)
 			}
 		}
-		if len(order) != 5 || s.free != 1 || len(s.idle) != 0 {
-			t.Errorf("%d were served, %d free, %d idle", len(order), s.free, len(s.idle))
+		if len(order) != 5 || s.total != 0 || len(s.idle) != 0 {
+			t.Errorf("%d were served, %d held, %d idle", len(order), s.total, len(s.idle))
 		}
 	})
 }
@@ -55,7 +55,7 @@ func TestNeverMoreThanNSlots(t *testing.T) {
 	for range 20 {
 		wg.Go(func() {
 			for range 100 {
-				slot, err := s.Acquire(t.Context())
+				slot, err := s.Acquire(t.Context(), "a")
 				if err != nil {
 					t.Error(err)
 					return
@@ -72,8 +72,8 @@ func TestNeverMoreThanNSlots(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if most.Load() > 3 || s.free != 3 || len(s.waiting) != 0 || len(s.idle) != 0 {
-		t.Errorf("%d at once, then %d free, %d waiting, %d idle", most.Load(), s.free, len(s.waiting), len(s.idle))
+	if most.Load() > 3 || s.total != 0 || len(s.waiting) != 0 || len(s.idle) != 0 {
+		t.Errorf("%d at once, then %d held, %d waiting, %d idle", most.Load(), s.total, len(s.waiting), len(s.idle))
 	}
 }
 
@@ -94,8 +94,8 @@ func TestIdleSlotsAreAskedBack(t *testing.T) {
 		}
 		third.Release()
 		busy.Release()
-		if s.free != 2 {
-			t.Errorf("%d free", s.free)
+		if s.total != 0 {
+			t.Errorf("%d held", s.total)
 		}
 	})
 }
@@ -153,7 +153,7 @@ func TestWhoeverStopsWaitingLosesNoSlot(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		failed := make(chan error)
 		go func() {
-			_, err := s.Acquire(ctx)
+			_, err := s.Acquire(ctx, "a")
 			failed <- err
 		}()
 		synctest.Wait()
@@ -162,8 +162,8 @@ func TestWhoeverStopsWaitingLosesNoSlot(t *testing.T) {
 			t.Errorf("acquire ended with %v", err)
 		}
 		held.Release()
-		if s.free != 1 {
-			t.Errorf("%d free: the slot went to somebody who had left", s.free)
+		if s.total != 0 {
+			t.Errorf("%d held: the slot went to somebody who had left", s.total)
 		}
 		// … also when both happen at once.
 		for range 100 {
@@ -172,7 +172,7 @@ func TestWhoeverStopsWaitingLosesNoSlot(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				if slot, err := s.Acquire(ctx); err == nil {
+				if slot, err := s.Acquire(ctx, "a"); err == nil {
 					slot.Release()
 				}
 			}()
@@ -183,8 +183,67 @@ func TestWhoeverStopsWaitingLosesNoSlot(t *testing.T) {
 			cancel()
 		}
 		synctest.Wait()
-		if s.free != 1 || len(s.waiting) != 0 {
-			t.Errorf("%d free, %d waiting", s.free, len(s.waiting))
+		if s.total != 0 || len(s.waiting) != 0 {
+			t.Errorf("%d held, %d waiting", s.total, len(s.waiting))
 		}
 	})
+}
+
+// A bot that holds all it can get leaves to each other bot its share, and nobody gives up what is kept for them.
+func TestEveryBotHasItsShare(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSlots(32) // four are kept, two for each
+		s.Keep([]Bot{{Name: "a"}, {Name: "b"}})
+		idle, err := s.Acquire(t.Context(), "b")
+		if err != nil || !idle.Wait(func() { t.Error("what is kept for b was asked back") }) {
+			t.Fatal("b can't wait for its first prompt", err)
+		}
+		var got atomic.Int32
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 40 {
+			wg.Go(func() {
+				slot, err := s.Acquire(ctx, "a")
+				if err != nil {
+					return
+				}
+				slot.Use()
+				got.Add(1)
+				<-ctx.Done()
+				slot.Release()
+			})
+		}
+		synctest.Wait()
+		if got.Load() != 30 {
+			t.Errorf("a holds %d of 32, want all but the share of b", got.Load())
+		}
+		idle.Use()
+		second, err := s.Acquire(t.Context(), "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.Release()
+		s.Keep([]Bot{{Name: "a"}}) // b is gone: nothing is kept any more
+		synctest.Wait()
+		if got.Load() != 31 {
+			t.Errorf("a holds %d, want 31 beside the one that b still has", got.Load())
+		}
+		idle.Release()
+		cancel()
+		wg.Wait()
+		if s.total != 0 || s.kept != 0 {
+			t.Errorf("%d held and %d kept at the end", s.total, s.kept)
+		}
+	})
+}
+
+// With few slots nothing is kept: no idle bot keeps one from a busy one.
+func TestFewSlotsAreNotKept(t *testing.T) {
+	t.Parallel()
+	s := NewSlots(8)
+	s.Keep([]Bot{{Name: "a"}, {Name: "b"}})
+	for range 8 {
+		acquire(t, s).Use()
+	}
 }

@@ -15,6 +15,7 @@ import (
 type taker struct {
 	stream jetstream.Stream
 	config jetstream.ConsumerConfig
+	bot    string
 	slots  []*Slots                    // one of each is needed for a message: of the bot, if it has a limit, and of the worker
 	admit  func(context.Context) error // waits until the bot may have another conversation
 	handle func(jetstream.Msg)         // runs on a goroutine of its own
@@ -99,7 +100,7 @@ func (h heldSlots) wait(giveUp func()) bool {
 func (t *taker) acquire(ctx context.Context) (heldSlots, error) {
 	var held heldSlots
 	for _, slots := range t.slots {
-		slot, err := slots.Acquire(ctx)
+		slot, err := slots.Acquire(ctx, t.bot)
 		if err != nil {
 			held.release()
 			return nil, err
