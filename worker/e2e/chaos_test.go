@@ -30,6 +30,8 @@ replies:
     steps: [{stream: "Which order is it about?"}]
   - match: (?i)stock
     steps: [{tool: {name: check_stock, status: error, takes: 20ms}}, {stream: "I can't reach the warehouse."}]
+  - match: (?i)take your time
+    steps: [{wait: 400ms}, {stream: Here I am.}]
   - steps: [{stream: Noted.}]
 `
 
@@ -196,7 +198,7 @@ func chaosPrompt(i int) (subject, id, payload string) {
 	case 8:
 		return subject, id, "Plain text"
 	case 9:
-		return subject, id, fmt.Sprintf(`{"id":%q,"visitor_id":"named-%d","content":"Hello (%s)"}`, id, i/16%2, id)
+		return subject, id, fmt.Sprintf(`{"id":%q,"visitor_id":"named-%d","content":"Take your time (%s)"}`, id, i/16%2, id)
 	case 10:
 		return "dgbot.prompts.never", id, say("A refund for order 77")
 	case 11:
