@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,9 +12,10 @@ import (
 //
 // A prompt that was never delivered before has no journal in all likelihood: its first append, which expects none, is
 // the question and the claim in one. Only when that is refused, or the message says that it came before, is the journal
-// read.
+// read. A prompt that names its visitor is claimed before the socket is opened, though: another worker may have it, in
+// spite of what the message says, and the visitor must not be there twice even for a moment.
 func (c *conversation) recall(ctx context.Context, again bool) error {
-	if !again {
+	if !again && c.p.VisitorID == "" {
 		return nil
 	}
 	return c.readBack(ctx)
@@ -77,12 +77,28 @@ func (c *conversation) isLate() bool {
 	return c.p.Hold != Hold{} && c.state.Place == c.p.Place && !c.p.Hold.after(c.state.Hold)
 }
 
+// awaitHolder makes sure that whoever wrote last is not in the middle of the conversation: a visitor is in one at a time.
+func (c *conversation) awaitHolder() error {
+	last := identity(c.state.Writer)
+	if last == c.w.born || c.w.Peers == nil {
+		return nil // it let go, or this worker would not have the prompt
+	}
+	holds, err := c.w.Peers.Holds(c.ctx, last, c.p.ID)
+	switch {
+	case err != nil:
+		return err
+	case holds:
+		return fmt.Errorf("%w: it is alive and goes on", ErrFenced)
+	}
+	return c.awaitLease()
+}
+
 // awaitLease waits while another worker has written so lately that it may be about to publish the outcome: see
 // publishLeased. One that died is found out only after AckWait, and then this is over. Clocks may differ: whatever that
 // record's says, it is no later than now, and the fence of the next append tells whether more came meanwhile.
 func (c *conversation) awaitLease() error {
 	left := min(time.Until(c.state.LastAt.Add(c.w.Lease)), c.w.Lease)
-	if left <= 0 || strings.HasPrefix(c.state.Writer, c.w.Name+"/") {
+	if left <= 0 {
 		return nil
 	}
 	return sleep(c.ctx, left, nil)
@@ -94,11 +110,11 @@ func (c *conversation) beginAgain() error {
 	if s.Ended != nil {
 		return nil
 	}
-	begun := &Begun{Attempt: max(s.Attempt, 1)}
+	begun, fresh := &Begun{Attempt: max(s.Attempt, 1)}, s.Last == 0
 	switch {
-	case s.Last == 0:
+	case fresh:
 	case s.open:
-		if err := c.awaitLease(); err != nil {
+		if err := c.awaitHolder(); err != nil {
 			return err
 		}
 		begun.Lost = &Failure{Attempt: s.Attempt, At: now(), Reason: "the worker ended without a word, or was overtaken"}
@@ -112,7 +128,9 @@ func (c *conversation) beginAgain() error {
 	if err := c.append(&Record{Begun: begun}); err != nil {
 		return err
 	}
-	c.log.Info("prompt taken up again", zap.Int("attempt", begun.Attempt), zap.Int("turns", len(s.Turns)))
+	if !fresh {
+		c.log.Info("prompt taken up again", zap.Int("attempt", begun.Attempt), zap.Int("turns", len(s.Turns)))
+	}
 	if n := len(s.Failures); n >= c.bot.MaxAttempts {
 		return c.finish(Ending{Failed, fmt.Sprintf("attempt %d of %d: %s", n, c.bot.MaxAttempts, s.Failures[n-1].Reason)})
 	}

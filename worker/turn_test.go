@@ -25,6 +25,15 @@ func TestPlainQuestionAndAnswer(t *testing.T) {
 	if o.Attempts != 1 || o.RulesVersion != w.set.Version() || o.Worker == "" || o.StartedAt.IsZero() || o.EndedAt.Before(o.StartedAt.Time) || o.Truncated {
 		t.Errorf("outcome %+v", o)
 	}
+	if records := w.journal.all(); len(records) != 2 || records[0].Begun == nil || records[1].Sent == nil {
+		t.Errorf("a visitor who is named costs a claim, a sent mark and the outcome; the journal has %+v", records)
+	}
+}
+
+func TestWhatAPlainQuestionCosts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", "", says("Five to seven days."))
+	w.expect(w.handle("How long does shipping take?"), worker.Completed, "")
 	if records := w.journal.all(); len(records) != 1 || records[0].Sent == nil {
 		t.Errorf("a plain question and answer costs a sent mark and the outcome; the journal has %+v", records)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,13 @@ type Outbox interface {
 	Enqueue(ctx context.Context, d sinks.Delivery) error
 }
 
+// Peers are the other workers.
+type Peers interface {
+	// Holds asks the worker of that identity whether it holds prompt. False without an error means that it doesn't, or is
+	// gone.
+	Holds(ctx context.Context, identity, prompt string) (bool, error)
+}
+
 // Config of a Worker. Journal, Outcomes, Outbox and Rules are required.
 type Config struct {
 	Name     string // how outcomes and records name this worker; defaults to host-pid
@@ -45,6 +53,7 @@ type Config struct {
 	Outcomes Outcomes
 	Outbox   Outbox
 	Claims   rules.Claims
+	Peers    Peers                         // asked before a prompt is taken over from a worker that may be alive; nil asks nobody
 	Lease    time.Duration                 // for how long after an append nobody else takes the prompt over, so that its writer may act on it; defaults to 5s, half of AckWait
 	Dials    int                           // sockets that are opened at once; defaults to 64
 	Live     func(subject string, l *Live) // sends what is watched on its way; nil sends nothing
@@ -148,6 +157,22 @@ func (w *Worker) leave(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.open, id)
+}
+
+// Holds says whether this process holds the prompt.
+func (w *Worker) Holds(prompt string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open[prompt]
+}
+
+// Identity tells this Worker from every other, also from the one before a restart.
+func (w *Worker) Identity() string { return w.born }
+
+// identity is that of whoever signed a record.
+func identity(writer string) string {
+	parts := strings.Split(writer, "/")
+	return parts[max(0, len(parts)-2)]
 }
 
 // writer signs a record so that no other record has the same signature. The name alone would not do: in a container that

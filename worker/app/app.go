@@ -157,10 +157,13 @@ func (a *App) openWorker(ctx context.Context, set *rules.Set) (err error) {
 		return err
 	}
 	a.worker, err = worker.New(worker.Config{
-		Journal: a.queue.Journal, Outcomes: a.queue.Outcomes, Outbox: a.outbox, Claims: a.queue.Claims,
+		Journal: a.queue.Journal, Outcomes: a.queue.Outcomes, Outbox: a.outbox, Claims: a.queue.Claims, Peers: a.queue.Peers,
 		Lease: a.AckWait / 2, Live: a.live, Reply: a.mayReply, Log: a.Log, Metrics: worker.NewMetrics(a.registry),
 	}, set)
 	if err != nil {
+		return err
+	}
+	if err := a.queue.Peers.Answer(a.worker.Identity(), a.worker.Holds); err != nil {
 		return err
 	}
 	return a.use(ctx, set)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"maps"
 	"testing"
 
@@ -33,9 +34,14 @@ rules:
 		{"plain", "How long?", map[string]int{"prompts": 1, "journal": 1, "outcomes": 1}},                                  // the sent mark
 		{"visible", "Please look.", map[string]int{"prompts": 1, "journal": 2, "outcomes": 1}},                             // and the first event
 		{"fired", "A refund, please.", map[string]int{"prompts": 1, "journal": 3, "outcomes": 1, "actions": 2}},            // and the one that fired; todo and done
+		{"named", "", map[string]int{"prompts": 1, "lanes": 1, "ready": 1, "journal": 2, "outcomes": 1, "actions": 0}},     // in its lane, claimed before its visitor shows up
 		{"again plain", "How long was it again?", map[string]int{"prompts": 1, "journal": 1, "outcomes": 1, "actions": 0}}, //
 	} {
-		s.send("dgbot.prompts.support", say(c.id, c.say))
+		payload := say(c.id, c.say)
+		if c.say == "" {
+			payload = fmt.Sprintf(`{"id":%q,"content":"How long?","visitor_id":"v"}`, c.id)
+		}
+		s.send("dgbot.prompts.support", payload)
 		s.ended(c.id, worker.Completed)
 		var got map[string]int
 		// The outcome is read from its stream, and its own publish may reach the tap a moment later; so may a delivery's end.
@@ -61,5 +67,5 @@ rules:
 		}
 		before = wire.counts()
 	}
-	s.once("plain", "visible", "fired", "again plain")
+	s.once("plain", "visible", "fired", "named", "again plain")
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -48,4 +49,39 @@ replies:
 			}
 		})
 	}
+}
+
+// A NATS server that is killed forgets whom it gave what in its last moments, and gives it to others. Those who hold it are
+// there: they keep it.
+func TestNATSForgetsWhoHoldsWhat(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, `replies: [{steps: [{wait: 3s}, {stream: "Your refund has been issued."}]}]`, pauseRules)
+	for _, name := range []string{"one", "two", "three"} {
+		s.worker(name)
+	}
+	var ids []string
+	for i := range 30 {
+		ids = append(ids, fmt.Sprintf("p%d", i))
+		subject := "dgbot.prompts.support"
+		if i%2 == 0 {
+			subject += fmt.Sprintf(".lane-%d", i)
+		}
+		s.send(subject, say(ids[i], "A refund, please."))
+	}
+	s.said(len(ids), patience)
+	s.nats.kill()
+	s.nats.start()
+	for _, id := range ids {
+		if o := s.ended(id, worker.Completed); o.Attempts != 1 {
+			t.Errorf("prompt %s took %d attempts: its worker lives", id, o.Attempts)
+		}
+	}
+	if n := len(s.sim.Overlaps()); n != 0 {
+		t.Errorf("%d visitors were there twice: %+v", n, s.sim.Overlaps())
+	}
+	if n := len(s.messages()); n != len(ids) {
+		t.Errorf("the bot received %d messages for %d prompts", n, len(ids))
+	}
+	s.settled()
+	s.once(ids...)
 }

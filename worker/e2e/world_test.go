@@ -47,6 +47,7 @@ rules:
 type world struct {
 	t     *testing.T
 	url   string
+	nats  *process
 	nc    *nats.Conn
 	js    jetstream.JetStream
 	sim   *dgbotsim.Server
@@ -57,7 +58,9 @@ type world struct {
 func newWorld(t *testing.T, script, rules string) *world {
 	t.Helper()
 	w := &world{t: t}
-	_, w.url = startNATS(t, 1)
+	var servers []*process
+	servers, w.url = startNATS(t, 1)
+	w.nats = servers[0]
 	w.nc = connect(t, w.url)
 	var err error
 	if w.js, err = jetstream.New(w.nc); err != nil {

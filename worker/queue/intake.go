@@ -63,6 +63,7 @@ func (q *Queue) Start(handler Handler, slots int) *Intake {
 	in.ended, in.end = context.WithCancel(context.Background())
 	in.loops.Go(func() { in.sweep(in.taking) })
 	in.beating.Go(func() { in.beat.run(in.ended) })
+	in.beating.Go(func() { q.Peers.watch(in.ended) })
 	return in
 }
 

@@ -442,6 +442,27 @@ func TestALaneWhoseVisitorIsBusy(t *testing.T) {
 }
 
 // A token that was lost is put back by the sweeper of any worker that has the bot.
+// The bot has left the rules and its consumer was removed: what its mover had put into lanes is rejected, too.
+func TestSweeperRejectsWhatIsLeftInLanes(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	q := b.open()
+	in := &Intake{q: q, handling: b.ctx, log: zap.NewNop()}
+	job := &worker.Job{Bot: "gone", Lane: "L", Payload: []byte("Hi"), PositionID: "p1", Arrived: time.Now(), Headers: map[string][]string{worker.HeaderID: {"id-1"}}}
+	if err := in.queueUp(b.ctx, job, "L", "id-1", ""); err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(q)
+	b.takes(q, d, 1, support)
+	if ids := d.await(b.ctx, t, 1); ids[0] != "id-1" {
+		t.Errorf("rejected %q", ids)
+	}
+	b.awaitEmpty(q, "LANES")
+	if _, err := q.Outcomes.stream.GetLastMsgForSubject(b.ctx, "dgbot.outcomes.gone.rejected.id-1"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSweeperPutsTokensBack(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)

@@ -167,7 +167,11 @@ func (in *Intake) head(ctx context.Context, bot, lane string) (*jetstream.RawStr
 
 // handleHead handles the first prompt of a lane and says whether the lane goes on. If not, the token is settled.
 func (in *Intake) handleHead(ctx context.Context, bot, lane string, head *jetstream.RawStreamMsg, token jetstream.Msg) (on bool, err error) {
-	job := laneJob(bot, head, token)
+	job := laneJob(bot, head)
+	if meta, err := token.Metadata(); err == nil {
+		job.Again = meta.NumDelivered > 1 || head.Header.Get(headerBehind) != ""
+		job.Hold = worker.Hold{Seq: meta.Sequence.Stream, N: meta.NumDelivered}
+	}
 	if visitor, id := visitorLane(job); visitor != "" && visitor != lane && head.Header.Get(headerBehind) == "" {
 		return in.sendAhead(ctx, job, lane, visitor, id, head, token)
 	}
@@ -225,8 +229,9 @@ func (in *Intake) endLane(ctx context.Context, bot, lane string, token jetstream
 	}
 }
 
-// laneJob is a prompt as it came first, out of the message that the lane keeps.
-func laneJob(bot string, head *jetstream.RawStreamMsg, token jetstream.Msg) *worker.Job {
+// laneJob is a prompt as it came first, out of the message that the lane keeps. Whether it was held before only the lane's
+// token knows.
+func laneJob(bot string, head *jetstream.RawStreamMsg) *worker.Job {
 	job := &worker.Job{Bot: bot, Lane: head.Header.Get(headerLane), Payload: head.Data, PositionID: head.Header.Get(headerPosition)}
 	job.Arrived, _ = time.Parse(time.RFC3339Nano, head.Header.Get(headerArrived))
 	job.Headers = map[string][]string{}
@@ -240,10 +245,6 @@ func laneJob(bot string, head *jetstream.RawStreamMsg, token jetstream.Msg) *wor
 		}
 	}
 	job.Again = true
-	if meta, err := token.Metadata(); err == nil {
-		job.Again = meta.NumDelivered > 1 || head.Header.Get(headerBehind) != ""
-		job.Hold = worker.Hold{Seq: meta.Sequence.Stream, N: meta.NumDelivered}
-	}
 	return job
 }
 

@@ -66,6 +66,7 @@ type Queue struct {
 	Journal  *Journal
 	Outcomes *Outcomes
 	Claims   *Claims
+	Peers    *Peers
 
 	prompts, lanes, ready jetstream.Stream
 }
@@ -78,7 +79,7 @@ func Open(ctx context.Context, c Config, extra ...jetstream.StreamConfig) (*Queu
 	if err := EnsureStreams(ctx, &c, extra...); err != nil {
 		return nil, err
 	}
-	q := &Queue{Config: c, Names: c.names()}
+	q := &Queue{Config: c, Names: c.names(), Peers: newPeers(&c)}
 	for what, into := range map[string]*jetstream.Stream{"PROMPTS": &q.prompts, "LANES": &q.lanes, "READY": &q.ready} {
 		s, err := c.JetStream.Stream(ctx, q.Names.Stream(what))
 		if err != nil {

@@ -29,26 +29,34 @@ func (in *Intake) sweepBots(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := map[string]bool{}
+	hasWorker := in.hasWorker(ctx)
 	for subject := range info.State.Subjects {
 		tokens := in.q.Names.split(subject)
-		bot := tokens[0]
-		if in.knows(bot) && len(tokens) <= 2 {
+		if len(tokens) <= 2 && hasWorker(tokens[0]) {
 			continue
 		}
-		has, asked := known[bot]
-		if !asked {
-			_, err := in.q.prompts.Consumer(ctx, "bot-"+bot)
-			has = err == nil
-			known[bot] = has
-		}
-		if !has || len(tokens) > 2 {
-			if err := in.sweepSubject(ctx, bot, subject); err != nil {
-				return err
-			}
+		if err := in.sweepSubject(ctx, tokens[0], subject); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// hasWorker returns what says whether any worker has taken prompts of a bot: its consumer stays until somebody removes it.
+func (in *Intake) hasWorker(ctx context.Context) func(bot string) bool {
+	known := map[string]bool{}
+	return func(bot string) bool {
+		has, asked := known[bot]
+		if !asked {
+			has = in.knows(bot)
+			if !has {
+				_, err := in.q.prompts.Consumer(ctx, "bot-"+bot)
+				has = err == nil
+			}
+			known[bot] = has
+		}
+		return has
+	}
 }
 
 // sweepSubject rejects the prompts of one subject that have waited for longer than the grace.
@@ -74,15 +82,22 @@ func (in *Intake) sweepSubject(ctx context.Context, bot, subject string) error {
 }
 
 // sweepLanes puts back the token of every lane of this worker's bots that has prompts. One that is there refuses the
-// second, so this is cheap and safe, and every worker does it.
+// second, so this is cheap and safe, and every worker does it. What is left in the lanes of a bot that has no worker any
+// more is rejected.
 func (in *Intake) sweepLanes(ctx context.Context) error {
 	info, err := in.q.lanes.Info(ctx, jetstream.WithSubjectFilter(in.q.Names.Prefix+".lanes.>"))
 	if err != nil {
 		return err
 	}
-	done := map[[2]string]bool{}
+	hasWorker, done := in.hasWorker(ctx), map[[2]string]bool{}
 	for subject := range info.State.Subjects {
 		tokens := in.q.Names.split(subject)
+		if !hasWorker(tokens[0]) {
+			if err := in.sweepQueued(ctx, tokens[0], subject); err != nil {
+				return err
+			}
+			continue
+		}
 		lane := [2]string{tokens[0], tokens[1]}
 		if done[lane] || !in.knows(lane[0]) {
 			continue
@@ -93,6 +108,20 @@ func (in *Intake) sweepLanes(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sweepQueued rejects the prompt of one subject of the lanes, if it has waited for longer than the grace.
+func (in *Intake) sweepQueued(ctx context.Context, bot, subject string) error {
+	msg, err := in.q.lanes.GetLastMsgForSubject(ctx, subject)
+	if err != nil || time.Since(msg.Time) < in.q.Grace {
+		return ignoreNotFound(err)
+	}
+	job := laneJob(bot, msg)
+	job.Again, job.NoSuchBot = true, true
+	if d := in.handler.Handle(in.handling, job); d.Verb == worker.Ack {
+		err = in.q.lanes.DeleteMsg(ctx, msg.Sequence)
+	}
+	return ignoreNotFound(err)
 }
 
 func ignoreNotFound(err error) error {
