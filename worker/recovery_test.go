@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -296,5 +297,47 @@ func TestTheFirstEventIsJournaledAtOnce(t *testing.T) {
 	}
 	if !reflect.DeepEqual(seen, []int{0, 1, 2}) {
 		t.Errorf("records with %v events, want the sent mark, the first event, and the two after it together", seen)
+	}
+}
+
+// peers are other workers of which one holds a prompt, or not.
+type peers struct {
+	holds bool
+	asked []string
+}
+
+func (p *peers) Holds(_ context.Context, identity, prompt string) (bool, error) {
+	p.asked = append(p.asked, identity+" "+prompt)
+	return p.holds, nil
+}
+
+// NATS gave the prompt away though its worker lives. It is asked before anything is done, and keeps it.
+func TestAWorkerThatLives(t *testing.T) {
+	t.Parallel()
+	for _, lives := range []bool{true, false} {
+		t.Run(fmt.Sprint(lives), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "", "", says("Hi"))
+			p := &peers{holds: lives}
+			w.peers = p
+			w.worker = w.another()
+			r := &worker.Record{At: time.Now().Add(-time.Minute), Writer: "host-1/born/1", Place: "p1", Hold: worker.Hold{Seq: 1, N: 1}, Sent: &worker.Sent{Message: "Hello", VisitorID: "v"}}
+			if _, err := w.queue.Journal.Append(w.ctx, "job", 0, r); err != nil {
+				t.Fatal(err)
+			}
+			want := worker.Ack
+			if lives {
+				want = worker.Leave
+			}
+			if d := w.worker.Handle(w.ctx, job(`{"content":"Hello","visitor_id":"v"}`, 2)); d.Verb != want {
+				t.Errorf("disposition %+v, want %v", d, want)
+			}
+			if len(p.asked) != 1 || p.asked[0] != "born job" {
+				t.Errorf("asked %q", p.asked)
+			}
+			if n := len(w.bot.connections()); lives && n != 0 {
+				t.Errorf("the visitor was there %d times beside the one that lives", n)
+			}
+		})
 	}
 }

@@ -36,6 +36,7 @@ const botKey = "key-of-the-bot"
 
 // world is a worker with a NATS server, its queue and a bot of its own. Only the outbox is replaced, by a list.
 type world struct {
+	peers   worker.Peers // asked before a prompt is taken over; nil is nobody
 	t       *testing.T
 	ctx     context.Context
 	nc      *nats.Conn
@@ -81,7 +82,7 @@ func (w *world) another() *worker.Worker {
 	core, logs := observer.New(zap.DebugLevel)
 	w.logs = logs
 	made, err := worker.New(worker.Config{
-		Journal: w.journal, Outcomes: w.queue.Outcomes, Outbox: w.outbox, Claims: w.queue.Claims, Log: zap.New(core),
+		Journal: w.journal, Outcomes: w.queue.Outcomes, Outbox: w.outbox, Claims: w.queue.Claims, Peers: w.peers, Log: zap.New(core),
 		Reply: func(s string) bool { return strings.HasPrefix(s, "_INBOX.") },
 	}, w.set)
 	if err != nil {
