@@ -8,12 +8,12 @@ import (
 
 // Problem is one mistake in a rules file.
 type Problem struct {
-	File    string
-	Line    int // from 1
-	Column  int // from 1, in characters
-	Message string
-	Source  string // the offending line, its secrets masked; "" where there is none
-	Hint    string // what to do: `did you mean "…"?`, `quote this: …`; "" where nothing better can be said
+	File    string `json:"file"`
+	Line    int    `json:"line"`   // from 1
+	Column  int    `json:"column"` // from 1, in characters
+	Message string `json:"message"`
+	Source  string `json:"source,omitempty"` // the offending line, its secrets masked; "" where there is none
+	Hint    string `json:"hint,omitempty"`   // what to do: `did you mean "…"?`, `quote this: …`; "" where nothing better can be said
 }
 
 // String gives the mistake as people read it: `file:line:column: what is wrong`, the line, and a caret under the column.

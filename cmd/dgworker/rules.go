@@ -7,6 +7,7 @@ import (
 
 	"dgworker/rules"
 	"dgworker/rules/rulesfile"
+	"dgworker/worker/trigger"
 )
 
 type rulesCommand struct {
@@ -19,20 +20,33 @@ type rulesCommand struct {
 }
 
 type checkCommand struct {
-	File string `arg:"" help:"A rules file, or a folder of them."`
+	File   string `arg:"" help:"A rules file, or a folder of them."`
+	Prefix string `default:"dgbot" env:"DGWORKER_PREFIX" help:"First tokens of the worker's subjects, which triggers must not listen on."`
+	JSON   bool   `name:"json" help:"Print the mistakes as JSON, a line each."`
 }
 
 // Run prints every mistake to standard error and answers no; or prints one line that counts what it read.
 func (c checkCommand) Run(e *env) error {
 	set, err := rulesfile.Load(c.File)
+	if err == nil {
+		err = trigger.Check(set, c.Prefix)
+	}
 	var problems rules.Problems
 	switch {
+	case errors.As(err, &problems) && c.JSON:
+		for _, p := range problems {
+			if err := printJSON(e.stdout, p); err != nil {
+				return err
+			}
+		}
+		return errNo
 	case errors.As(err, &problems):
 		fmt.Fprintln(e.stderr, strings.TrimRight(problems.Error(), "\n"))
 		return errNo
 	case err != nil:
 		return err
+	case !c.JSON:
+		fmt.Fprintln(e.stdout, set.Summary())
 	}
-	fmt.Fprintln(e.stdout, set.Summary())
 	return nil
 }

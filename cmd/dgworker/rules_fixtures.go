@@ -19,6 +19,7 @@ type fixturesCommand struct {
 	Rules       string    `placeholder:"FILE" help:"Rules file or folder, instead of the one that a fixture names."`
 	Match       string    `name:"run" placeholder:"REGEX" help:"Only tests whose name matches."`
 	JUnit       string    `name:"junit" placeholder:"FILE" help:"Write a JUnit XML report."`
+	JSON        bool      `name:"json" help:"Print the results as JSON, a line each; failures is empty where a test passed."`
 	Verbose     bool      `short:"v" help:"Name the tests that passed too."`
 	FromOutcome string    `placeholder:"FILE|ID" help:"Print a fixture made from a recorded outcome, and run nothing."`
 }
@@ -85,7 +86,22 @@ func (c fixturesCommand) Run(e *env) error {
 			return err
 		}
 	}
+	if c.JSON {
+		return reportJSON(e, results)
+	}
 	return c.report(e, results, len(fixtures))
+}
+
+func reportJSON(e *env, results []ruletest.Result) (err error) {
+	for _, r := range results {
+		if perr := printJSON(e.stdout, r); perr != nil {
+			return perr
+		}
+		if r.Failed() {
+			err = errNo
+		}
+	}
+	return err
 }
 
 // read reads all fixtures, so that every mistake of every file is known before anything runs.

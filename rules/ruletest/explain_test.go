@@ -69,7 +69,7 @@ event 1  tool_action_result  t: done  (00:00:01.000, turn 1)
   ever     fired      publish a.b
   watch    shadow     publish a.watch
   out      off        mode: off
-  foreign  other_bot  only for other
+  foreign  other bot  only for other
   broken   error      when: prompt.data.missing.deep == 1: cannot fetch deep from <nil>
   else     backstop   another live rule matched the event
   not for this type: ask
@@ -81,7 +81,7 @@ event 2  tool_action_result  t: error  (00:00:02.000, turn 1)
   ever     once       fired before for this visitor (once: visitor)
   watch    shadow     publish a.watch
   out      off        mode: off
-  foreign  other_bot  only for other
+  foreign  other bot  only for other
   broken   error      when: prompt.data.missing.deep == 1: cannot fetch deep from <nil>
   else     backstop   another live rule matched the event
   not for this type: booked, rest

@@ -70,7 +70,7 @@ func (r *ExplainedRule) write(b *strings.Builder, width int) {
 	for i, line := range lines {
 		name, result := "", ""
 		if i == 0 {
-			name, result = r.Rule, string(r.Result)
+			name, result = r.Rule, strings.ReplaceAll(string(r.Result), string(rules.OtherBot), "other bot")
 		}
 		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-*s  %-9s  %s", width, name, result, line), " ") + "\n")
 	}

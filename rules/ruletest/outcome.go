@@ -66,7 +66,25 @@ func ReadOutcome(data []byte) (*Outcome, error) {
 	if o.ID == "" || o.Bot == "" {
 		return nil, errors.New("read outcome: this is no outcome: it has no id or no bot")
 	}
+	o.number()
 	return o, nil
+}
+
+// number gives events their ordinals where a record that was written elsewhere leaves them out.
+func (o *Outcome) number() {
+	n := 0
+	count := func(events []Event) {
+		for i := range events {
+			if n++; events[i].N == 0 {
+				events[i].N = n
+			}
+			n = events[i].N
+		}
+	}
+	count(o.Events)
+	for i := range o.Turns {
+		count(o.Turns[i].Events)
+	}
 }
 
 // prompt is the prompt as rules saw it.

@@ -10,11 +10,11 @@ import (
 
 // Result is how one test went.
 type Result struct {
-	File     string
-	Test     string
-	Line     int
-	Failures []string // what was not as expected, a few lines each; empty where all was
-	Took     time.Duration
+	File     string        `json:"file"`
+	Test     string        `json:"name"`
+	Line     int           `json:"line"`
+	Failures []string      `json:"failures"` // what was not as expected, a few lines each; empty where all was
+	Took     time.Duration `json:"took_ns"`
 }
 
 // Failed says whether anything was not as expected.
@@ -23,7 +23,7 @@ func (r *Result) Failed() bool { return len(r.Failures) > 0 }
 // Run runs one test of f.
 func (f *Fixture) Run(ctx context.Context, t *Test) Result {
 	begun := time.Now()
-	r := Result{File: f.Name, Test: t.Name, Line: t.Line}
+	r := Result{File: f.Name, Test: t.Name, Line: t.Line, Failures: []string{}}
 	claims := &testClaims{memory: NewMemory(), held: t.claimed}
 	for i, c := range t.conversations {
 		h := c.play(ctx, t.set, claims)

@@ -49,22 +49,27 @@ func orDefault[T comparable](v, def T) T {
 
 // internal are the words after the prefix that triggers can't listen on: to make a prompt of what a prompt makes is a
 // loop, and some of it is not theirs to take. Outcomes and dead prompts are left: these carry their hops.
-var internal = []string{"prompts", "ask", "lanes", "ready", "journal", "actions", "cron", "dead.events", "dead.actions"}
+var internal = []string{"prompts", "ask", "lanes", "ready", "journal", "actions", "cron", "holders", "dead.events", "dead.actions"}
 
-// Check refuses triggers that would go round in a circle for certain, because they listen on what the worker itself says
+// Check refuses, as rules.Problems, triggers that would go round in a circle for certain, because they listen on what the worker itself says
 // under prefix.
 func Check(set *rules.Set, prefix string) error {
-	var errs []error
+	var problems rules.Problems
 	for _, t := range set.Triggers() {
 		for _, word := range internal {
 			if own := prefix + "." + word + ".>"; !t.Scheduled() && server.SubjectsCollide(t.Subject, own) {
-				errs = append(errs, fmt.Errorf("%s:%d: trigger %s listens on %s, and what it makes comes out on %s: an endless loop; choose a subject outside of %s",
-					t.File, t.Line, t.Name, t.Subject, own, own))
+				problems = append(problems, rules.Problem{
+					File: t.File, Line: t.Line, Column: 1, Hint: "choose a subject outside of " + own,
+					Message: fmt.Sprintf("trigger %s listens on %s, and what it makes comes out on %s: an endless loop", t.Name, t.Subject, own),
+				})
 				break
 			}
 		}
 	}
-	return errors.Join(errs...)
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
 }
 
 // durable is the name of a trigger's consumer and of its queue group.

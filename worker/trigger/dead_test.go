@@ -153,7 +153,7 @@ func TestLoopsThatAreCertainAreRefused(t *testing.T) {
 		"acme.bot.outcomes.>": false, "acme.bot.dead.prompts.>": false, "dgbot.prompts.>": false, "acme.orders.>": false,
 	} {
 		err := Check(w.set(fmt.Sprintf("- {name: a, bot: support, content: x, subject: %q}\n", subject)), "acme.bot")
-		if (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "rules.yaml:3: trigger a listens on "+subject) {
+		if (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "rules.yaml:3:1: trigger a listens on "+subject) {
 			t.Errorf("%s: %v", subject, err)
 		}
 	}
