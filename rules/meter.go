@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
 )
 
@@ -97,14 +96,23 @@ var meters = []*builtin.Function{
 	{Name: "__pay", Func: func(args ...any) (any, error) {
 		args[0].(*meter).pay(args[1])
 		return args[1], nil
-	}, Validate: func(args []reflect.Type) (reflect.Type, error) {
-		if len(args) != 2 {
-			return nil, fmt.Errorf("__pay takes 2 arguments, not %d", len(args))
+	}, Validate: typeOfSecond},
+	{Name: "__payText", Func: func(args ...any) (any, error) {
+		if s, ok := args[1].(string); ok {
+			args[0].(*meter).spend(len(s))
 		}
 		return args[1], nil
-	}},
+	}, Validate: typeOfSecond},
 	{Name: "__matches", Types: sig(func(*meter, any, any) bool { return true }), Func: matches},
 	{Name: "__uniq", Types: sig(func(*meter, any) []any { return nil }), Func: uniq},
+}
+
+// typeOfSecond is the type of a payment: that of what was paid for.
+func typeOfSecond(args []reflect.Type) (reflect.Type, error) {
+	if len(args) != 2 {
+		return nil, fmt.Errorf("a payment takes 2 arguments, not %d", len(args))
+	}
+	return args[1], nil
 }
 
 // matches is the operator of that name where the pattern is computed: compiled here, small, and on bounded text.
@@ -156,157 +164,4 @@ func (c *patternCache) get(pattern string) (*regexp.Regexp, error) {
 	}
 	c.all[pattern] = re
 	return re, nil
-}
-
-// metering rewrites a syntax tree so that it pays for its work. It is a visitor that comes to children first.
-type metering struct{}
-
-// Visit implements ast.Visitor.
-func (metering) Visit(n *ast.Node) {
-	switch v := (*n).(type) {
-	case *ast.PredicateNode:
-		v.Node = &ast.SequenceNode{Nodes: []ast.Node{call("__tick", v.Node), v.Node}}
-		inLoop(v.Node)
-	case *ast.CallNode:
-		if id, ok := v.Callee.(*ast.IdentifierNode); ok {
-			callNode(n, v, id.Value)
-		}
-	case *ast.BuiltinNode:
-		if !cheap[v.Name] {
-			payAll(v.Arguments, false)
-		}
-	case *ast.BinaryNode:
-		operator(n, v, false)
-	}
-}
-
-// callNode meters the call of one of our functions.
-func callNode(n *ast.Node, v *ast.CallNode, name string) {
-	switch {
-	case name == "now" && len(v.Arguments) == 0:
-		ast.Patch(n, &ast.MemberNode{Node: &ast.IdentifierNode{Value: "event"}, Property: &ast.StringNode{Value: "at"}})
-	case name == "uniq" && len(v.Arguments) == 1:
-		payAll(v.Arguments, false)
-		ast.Patch(n, call("__uniq", v, v.Arguments...))
-	case name[0] != '_':
-		payAll(v.Arguments, false)
-	}
-}
-
-// operator meters an operation that makes a value larger or walks one.
-func operator(n *ast.Node, v *ast.BinaryNode, loop bool) {
-	switch v.Operator {
-	case "+":
-		if !isNumber(v.Left) && !isNumber(v.Right) {
-			at := *n
-			*n = call("__pay", at, at)
-		}
-	case "matches":
-		if _, literal := v.Right.(*ast.StringNode); !literal {
-			ast.Patch(n, call("__matches", v, v.Left, v.Right))
-		} else {
-			v.Left = paid(v.Left, loop)
-		}
-	case "==", "!=":
-		if !isLiteral(v.Left) && !isLiteral(v.Right) {
-			v.Left, v.Right = paid(v.Left, loop), paid(v.Right, loop)
-		}
-	case "in", "not in":
-		v.Right = paid(v.Right, loop)
-	case "contains", "startsWith", "endsWith", "<", ">", "<=", ">=":
-		v.Left, v.Right = paid(v.Left, loop), paid(v.Right, loop)
-	}
-}
-
-// inLoop meters the text that the body of a predicate looks at: outside of loops text needs no meter.
-func inLoop(body ast.Node) {
-	for _, child := range children(body) {
-		inLoop(child)
-	}
-	switch v := body.(type) {
-	case *ast.BuiltinNode:
-		if !cheap[v.Name] {
-			payAll(v.Arguments, true)
-		}
-	case *ast.CallNode:
-		if id, ok := v.Callee.(*ast.IdentifierNode); !ok || id.Value[0] != '_' {
-			payAll(v.Arguments, true)
-		}
-	case *ast.BinaryNode:
-		if v.Operator != "+" {
-			var same ast.Node = v
-			operator(&same, v, true)
-		}
-	}
-}
-
-// cheap are the functions whose work doesn't depend on the size of what they get.
-var cheap = map[string]bool{"len": true, "type": true, "get": true, "first": true, "last": true, "abs": true, "int": true,
-	"float": true, "ceil": true, "floor": true, "round": true}
-
-func payAll(arguments []ast.Node, texts bool) {
-	for i := range arguments {
-		arguments[i] = paid(arguments[i], texts)
-	}
-}
-
-// paid puts a payment for its value around n, where that can be large.
-func paid(n ast.Node, texts bool) ast.Node {
-	if isLiteral(n) || isNumber(n) {
-		return n
-	}
-	switch v := n.(type) {
-	case *ast.PredicateNode:
-		return n
-	case *ast.CallNode:
-		if id, ok := v.Callee.(*ast.IdentifierNode); ok && id.Value == "__pay" {
-			return n
-		}
-	}
-	switch kind := n.Type().Kind(); kind {
-	case reflect.Bool:
-		return n
-	case reflect.String:
-		if !texts {
-			return n
-		}
-	}
-	return call("__pay", n, n)
-}
-
-func isLiteral(n ast.Node) bool {
-	switch v := n.(type) {
-	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NilNode, *ast.BytesNode:
-		return true
-	case *ast.ArrayNode:
-		for _, x := range v.Nodes {
-			if !isLiteral(x) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
-}
-
-func isNumber(n ast.Node) bool {
-	switch n.Type().Kind() {
-	case reflect.Int, reflect.Int64, reflect.Float64:
-		return true
-	}
-	return false
-}
-
-// call makes the call of a meter function at the place of a node.
-func call(name string, at ast.Node, arguments ...ast.Node) ast.Node {
-	callee := &ast.IdentifierNode{Value: name}
-	n := &ast.CallNode{Callee: callee, Arguments: append([]ast.Node{theMeter(at)}, arguments...)}
-	n.SetLocation(at.Location())
-	return n
-}
-
-func theMeter(at ast.Node) ast.Node {
-	m := &ast.IdentifierNode{Value: "__meter"}
-	m.SetLocation(at.Location())
-	return m
 }
