@@ -4,7 +4,10 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -26,10 +29,35 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return os.WriteFile(e.WorkDir+"/example.yaml", example, 0o600)
+			files := readmeFiles(t)
+			files["example.yaml"] = string(example)
+			for name, text := range files {
+				if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(text), 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 	})
+}
+
+// readmeFiles are the YAML files that the README shows: rules, and a fixture for them.
+func readmeFiles(t *testing.T) map[string]string {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(readme), -1) {
+		name := "readme-rules.yaml"
+		if strings.HasPrefix(block[1], "rules: rules.yaml") {
+			name = "readme-tests.yaml"
+		}
+		files[name] = block[1]
+	}
+	return files
 }
 
 // exits N COMMAND… runs dgworker and wants that exit code. What it prints is for stdout and stderr, as of exec.
