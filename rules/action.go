@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +13,7 @@ import (
 type action struct {
 	kind    Kind
 	webhook *Webhook
+	order   *expression // nil is no order
 	method  string
 	path    *template // nil is none
 	query   []queryPart
@@ -47,6 +50,10 @@ func (a *action) render(r *Rule, index int, e *evaluation, o *Occasion, s *Set) 
 	if err != nil {
 		return out, err
 	}
+	e.limits = usual
+	if a.webhook != nil {
+		e.limits = limits{a.webhook.MaxHeader, a.webhook.MaxBody}
+	}
 	if err := a.renderHeaders(&out, e); err != nil {
 		return out, err
 	}
@@ -60,7 +67,7 @@ func (a *action) renderRequest(out *Action, e *evaluation) error {
 	out.Endpoint, out.Method = a.webhook.Name, a.method
 	var err error
 	if a.path != nil {
-		if out.Path, err = a.path.render(e, pathValue, maxURL); err == nil {
+		if out.Path, err = a.path.render(e, pathValue, a.webhook.MaxURL); err == nil {
 			last := a.path.parts[len(a.path.parts)-1].literal
 			err = checkSegments(out.Path, strings.HasSuffix(last, "/"))
 		}
@@ -71,10 +78,34 @@ func (a *action) renderRequest(out *Action, e *evaluation) error {
 	if out.Query, err = a.renderQuery(e); err != nil {
 		return fmt.Errorf("query: %w", err)
 	}
-	if len(a.webhook.URL)+len(out.Path)+1+len(out.Query) > maxURL {
-		return fmt.Errorf("url: %w: over %s", errTooLong, sizeText(maxURL))
+	if most := a.webhook.MaxURL; len(a.webhook.URL)+len(out.Path)+1+len(out.Query) > most {
+		return fmt.Errorf("url: %w: over %s", errTooLong, sizeText(most))
+	}
+	if out.Order, err = a.renderOrder(e); err != nil {
+		return fmt.Errorf("order: %w", err)
 	}
 	return nil
+}
+
+// renderOrder gives the value that deliveries are ordered by. It is hashed: it need not fit into a subject, and what it
+// says is nobody's business there.
+func (a *action) renderOrder(e *evaluation) (string, error) {
+	if a.order == nil {
+		return "", nil
+	}
+	v, err := e.run(a.order)
+	if err != nil {
+		return "", err
+	}
+	s, err := toText(v)
+	if err == nil && s == "" {
+		err = errors.New("the value is empty")
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", clip(a.webhook.Order, 100), err)
+	}
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:12]), nil
 }
 
 func (a *action) renderQuery(e *evaluation) (string, error) {
@@ -83,7 +114,7 @@ func (a *action) renderQuery(e *evaluation) (string, error) {
 		if b.Len() > 0 {
 			b.WriteByte('&')
 		}
-		s, err := q.value.render(e, queryValue, maxURL)
+		s, err := q.value.render(e, queryValue, a.webhook.MaxURL)
 		if err != nil {
 			return "", err
 		}
@@ -109,7 +140,7 @@ func (a *action) renderHeaders(out *Action, e *evaluation) error {
 		out.Headers = make(map[string]string, len(a.headers))
 	}
 	for _, h := range a.headers {
-		s, err := h.value.render(e, headerValue, maxHeader)
+		s, err := h.value.render(e, headerValue, e.limits.header)
 		if err != nil {
 			return fmt.Errorf("headers: %s: %w", h.name, err)
 		}

@@ -19,9 +19,9 @@ type body interface {
 // literalJSON is a value without placeholders, encoded when the file was read.
 type literalJSON []byte
 
-func (b literalJSON) write(_ *evaluation, w *bytes.Buffer) error {
+func (b literalJSON) write(e *evaluation, w *bytes.Buffer) error {
 	w.Write(b)
-	return tooLarge(w)
+	return e.tooLarge(w)
 }
 
 // jsonTemplate is a string with placeholders: a whole one keeps its type.
@@ -33,7 +33,7 @@ func (b jsonTemplate) write(e *evaluation, w *bytes.Buffer) error {
 	if x, ok := b.whole(); ok {
 		value, err = e.run(x)
 	} else {
-		value, err = b.render(e, freeText, maxBody)
+		value, err = b.render(e, freeText, e.limits.body)
 	}
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (b jsonTemplate) write(e *evaluation, w *bytes.Buffer) error {
 		return fmt.Errorf("%s: %w", clip(b.source, 100), err)
 	}
 	w.Write(raw)
-	return tooLarge(w)
+	return e.tooLarge(w)
 }
 
 type jsonList []body
@@ -91,14 +91,18 @@ func (b jsonMap) write(e *evaluation, w *bytes.Buffer) error {
 type textBody struct{ *template }
 
 func (b textBody) write(e *evaluation, w *bytes.Buffer) error {
-	s, err := b.render(e, freeText, maxBody)
+	s, err := b.render(e, freeText, e.limits.body)
 	w.WriteString(s)
 	return err
 }
 
-func tooLarge(w *bytes.Buffer) error {
-	if w.Len() > maxBody {
-		return fmt.Errorf("%w: over %s", errTooLong, sizeText(maxBody))
+func (e *evaluation) tooLarge(w *bytes.Buffer) error {
+	most := maxBody
+	if e != nil {
+		most = e.limits.body
+	}
+	if w.Len() > most {
+		return fmt.Errorf("%w: over %s", errTooLong, sizeText(most))
 	}
 	return nil
 }
@@ -223,8 +227,8 @@ func (a *action) renderBody(rule string, e *evaluation, f *Facts, id string) ([]
 	if envelope {
 		raw, err = encode(wrap(w.Bytes(), a.body, f, id))
 	}
-	if err == nil && len(raw) > maxBody {
-		err = fmt.Errorf("%w: over %s", errTooLong, sizeText(maxBody))
+	if most := e.limits.body; err == nil && len(raw) > most {
+		err = fmt.Errorf("%w: over %s", errTooLong, sizeText(most))
 	}
 	return raw, err
 }

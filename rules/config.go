@@ -46,6 +46,8 @@ type Webhook struct {
 	Format      string         // "standard" (default) or "cloudevents"
 	Allow       []netip.Prefix // networks that are private and yet meant
 	Proxy       string         // http or https proxy URL; "" (default) is none, whatever the environment says
+	Order       string         // expression; deliveries of one value are made one after the other, in their order; "" (default) is no order
+	Tuning
 }
 
 // OAuth2 is the client-credentials grant of an endpoint.

@@ -55,6 +55,7 @@ type Action struct {
 	Method   string            `json:"method,omitempty"`   // webhook; "POST" unless the rule says otherwise
 	Path     string            `json:"path,omitempty"`     // webhook: escaped, begins with "/", added to the endpoint's URL
 	Query    string            `json:"query,omitempty"`    // webhook: encoded, without "?"
+	Order    string            `json:"order,omitempty"`    // webhook: deliveries with the same are made one after the other; "" is no order
 	Subject  string            `json:"subject,omitempty"`  // publish
 	Headers  map[string]string `json:"headers,omitempty"`
 	Body     []byte            `json:"body,omitempty"` // webhook and publish; JSON unless the rule's body is a string

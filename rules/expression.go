@@ -160,11 +160,18 @@ type evaluation struct {
 	env any // a scope, by value: the fastest form there is
 	at  time.Time
 	bot string
+
+	limits limits // of the action that is being rendered
 }
+
+// limits bound what is rendered, in bytes.
+type limits struct{ header, body int }
+
+var usual = limits{maxHeader, maxBody}
 
 func begin(f *Facts) evaluation {
 	m := machines.Get().(*machine)
-	return evaluation{machine: m, env: newScope(f, &m.meter), at: f.Event.At, bot: f.Prompt.Bot}
+	return evaluation{machine: m, env: newScope(f, &m.meter), at: f.Event.At, bot: f.Prompt.Bot, limits: usual}
 }
 
 func (e *evaluation) end() {

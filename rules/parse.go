@@ -33,6 +33,7 @@ func Parse(files []File, lookup func(name string) (string, bool)) (*Set, error) 
 			webhooks: map[string]*Webhook{},
 		},
 		ruleNames: map[string]string{},
+		orders:    map[string]*expression{},
 	}
 	documents := make([]document, 0, len(files))
 	for _, f := range files {
@@ -54,8 +55,9 @@ type parser struct {
 	lookup    func(string) (string, bool)
 	settings  bool // in bots or webhooks, where ${NAME} reads the environment
 	set       *Set
-	ruleNames map[string]string // name -> where
-	anyType   bool              // the rule's `on` is missing or wrong: what depends on it can't be judged
+	ruleNames map[string]string      // name -> where
+	orders    map[string]*expression // webhook -> its order
+	anyType   bool                   // the rule's `on` is missing or wrong: what depends on it can't be judged
 	problems  Problems
 	sources   []*source // of problems, one each
 }

@@ -110,7 +110,7 @@ func (p *parser) webhookName(e entry, a *action) {
 		p.problem(t.start, didYouMean(t.value, slices.Collect(maps.Keys(p.set.webhooks))), "unknown webhook %s", t.shown())
 		return
 	}
-	a.webhook = w
+	a.webhook, a.order = w, p.orders[w.Name]
 }
 
 // path reads the path that is added to an endpoint's URL.

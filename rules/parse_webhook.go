@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -47,7 +48,7 @@ type address struct {
 
 func (p *parser) webhook(e entry) *Webhook {
 	w := &Webhook{
-		Name: e.key, Timeout: 20 * time.Second, Concurrency: 8, Format: "standard",
+		Name: e.key, Timeout: 20 * time.Second, Concurrency: 8, Format: "standard", Tuning: defaultTuning(),
 		Retry: []time.Duration{0, 5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
 			10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour},
 	}
@@ -64,7 +65,7 @@ func (p *parser) webhook(e entry) *Webhook {
 		addresses = append(addresses, address{e.key, u, t.start})
 		return t.value
 	}
-	ok := p.object(e.value, "webhook "+e.key, e.at, fields{
+	keys := fields{
 		"url":         see(func(e entry) { w.URL = at(e) }),
 		"secret":      see(func(e entry) { w.Secrets = p.secrets(e) }),
 		"timeout":     func(e entry) { p.duration(e, &w.Timeout, time.Millisecond, 10*time.Minute) },
@@ -78,7 +79,10 @@ func (p *parser) webhook(e entry) *Webhook {
 		"format":      func(e entry) { p.oneOf(e, &w.Format, "standard", "cloudevents") },
 		"allow":       func(e entry) { w.Allow = p.networks(e) },
 		"proxy":       func(e entry) { p.proxy(e, w) },
-	})
+		"order":       func(e entry) { p.order(e, w) },
+	}
+	maps.Copy(keys, p.tuning(&w.Tuning))
+	ok := p.object(e.value, "webhook "+e.key, e.at, keys)
 	if ok && !given["url"] {
 		p.problem(e.at, "add url: https://…", "webhook %s has no url", e.key)
 	}

@@ -320,3 +320,40 @@ func TestEncodeToken(t *testing.T) {
 		}
 	}
 }
+
+// Deliveries of one value have one order, which says nothing about the value; without a value there is none to send.
+func TestOrderOfDeliveries(t *testing.T) {
+	t.Parallel()
+	set, err := Parse([]File{{Name: "rules.yaml", Text: []byte(`
+bots: {support: {key: k}}
+webhooks:
+  w: {url: https://example.com, secret: ` + validSecret + `, order: prompt.data.order_id}
+  free: {url: https://example.com, secret: ` + validSecret + `}
+rules:
+  - {name: a, on: tool_action_result, actions: [{webhook: w}, {webhook: free}]}
+`)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := func(id any) (string, Decision) {
+		o := toolDone()
+		o.Prompt.Data = map[string]any{"order_id": id}
+		d := decide(t, set, o)[0]
+		if d.Result != Fired {
+			return "", d
+		}
+		if d.Actions[1].Order != "" {
+			t.Errorf("an endpoint without an order has the order %q", d.Actions[1].Order)
+		}
+		return d.Actions[0].Order, d
+	}
+	one, _ := order("A-1")
+	again, _ := order("A-1")
+	two, _ := order("A 2.>*")
+	if one == "" || one != again || one == two || strings.ContainsAny(one+two, " .>*") || strings.Contains(one, "A-1") {
+		t.Errorf("orders %q, %q and %q", one, again, two)
+	}
+	if _, d := order(nil); d.Result != Error || !strings.Contains(d.Reason, "order") {
+		t.Errorf("without a value: %s %s", d.Result, d.Reason)
+	}
+}

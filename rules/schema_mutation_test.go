@@ -50,6 +50,23 @@ webhooks:
     format: cloudevents
     allow: [10.20.0.0/16, "::1"]
     proxy: http://proxy.example.com:3128
+    order: prompt.data.order_id
+    connect_timeout: 5s
+    tls_timeout: 5s
+    header_timeout: 15s
+    body_timeout: 2s
+    idle_timeout: 30s
+    stale_within: 1s
+    max_retry_after: 24h
+    jitter: 20%
+    client_error_attempts: 3
+    max_response_header: 64KiB
+    max_response: 4096
+    max_drain: 64KiB
+    max_url: 2KiB
+    max_header: 4KiB
+    max_body: 256KiB
+    breaker: {requests: 10, ratio: 0.5, window: 60s, open: 30s, max_open: 10m}
 triggers:
   - {name: late, description: d, subject: orders.delayed.>, start: all, when: event.data.n > 3, bot: support, id: "l-{{ event.data.n }}", visitor_id: v, content: c, messages: [m], data: "{{ event.data }}"}
   - {name: daily, cron: "0 7 * * MON-FRI", timezone: Europe/Berlin, bot: support, messages: [a, b], data: {n: [1, null, x]}}

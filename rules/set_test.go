@@ -45,6 +45,12 @@ func TestDefaults(t *testing.T) {
 	if want := (&Webhook{
 		Name: "w", URL: "https://h", Secrets: []string{validSecret}, Timeout: 20 * time.Second, Concurrency: 8, Format: "standard",
 		Retry: []time.Duration{0, 5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour},
+		Tuning: Tuning{
+			ConnectTimeout: 5 * time.Second, TLSTimeout: 5 * time.Second, HeaderTimeout: 15 * time.Second, BodyTimeout: 2 * time.Second,
+			IdleTimeout: 30 * time.Second, StaleWithin: time.Second, MaxRetryAfter: 24 * time.Hour, Jitter: 0.2, ClientErrorAttempts: 3,
+			MaxResponseHeader: 64 << 10, MaxResponse: 16 << 10, MaxDrain: 64 << 10, MaxURL: 2 << 10, MaxHeader: 4 << 10, MaxBody: 256 << 10,
+			Breaker: Breaker{10, 0.5, time.Minute, 30 * time.Second, 10 * time.Minute},
+		},
 	}); !reflect.DeepEqual(hook, want) {
 		t.Errorf("got  %+v\nwant %+v", hook, want)
 	}
@@ -92,6 +98,23 @@ webhooks:
     format: cloudevents
     allow: [10.20.0.7/16, "::1"]
     proxy: http://proxy:3128
+    order: prompt.data.order_id
+    connect_timeout: 1s
+    tls_timeout: 2s
+    header_timeout: 3s
+    body_timeout: 4s
+    idle_timeout: 5s
+    stale_within: 6s
+    max_retry_after: 1h
+    jitter: 0
+    client_error_attempts: 1
+    max_response_header: 1KiB
+    max_response: 2KiB
+    max_drain: 3KiB
+    max_url: 4KiB
+    max_header: 5KiB
+    max_body: 6KiB
+    breaker: {requests: 2, ratio: 25%, window: 3s, open: 4s, max_open: 5s}
 `)}}, environment)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +133,13 @@ webhooks:
 		Timeout: 5 * time.Second, Concurrency: 2, Rate: 0.5, Headers: map[string]string{"X-Team": "eu", "Authorization": "Bearer 7"},
 		Retry: []time.Duration{0, time.Minute, 24 * time.Hour}, CA: "ca.pem", ClientCert: "client.pem",
 		OAuth2: &OAuth2{"https://login.example.com/token", "id", "s", []string{"a", "b"}}, Format: "cloudevents",
-		Allow: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("::1/128")}, Proxy: "http://proxy:3128",
+		Allow: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("::1/128")}, Proxy: "http://proxy:3128", Order: "prompt.data.order_id",
+		Tuning: Tuning{
+			ConnectTimeout: time.Second, TLSTimeout: 2 * time.Second, HeaderTimeout: 3 * time.Second, BodyTimeout: 4 * time.Second,
+			IdleTimeout: 5 * time.Second, StaleWithin: 6 * time.Second, MaxRetryAfter: time.Hour, Jitter: 0, ClientErrorAttempts: 1,
+			MaxResponseHeader: 1 << 10, MaxResponse: 2 << 10, MaxDrain: 3 << 10, MaxURL: 4 << 10, MaxHeader: 5 << 10, MaxBody: 6 << 10,
+			Breaker: Breaker{2, 0.25, 3 * time.Second, 4 * time.Second, 5 * time.Second},
+		},
 	}); !reflect.DeepEqual(hook, want) {
 		t.Errorf("got  %+v\nwant %+v", hook, want)
 	}

@@ -48,5 +48,5 @@ type triggerFacts struct {
 
 func beginTrigger(ev TriggerEvent) evaluation {
 	m := machines.Get().(*machine)
-	return evaluation{machine: m, env: triggerScope{triggerFacts(ev), &m.meter}, at: ev.At}
+	return evaluation{machine: m, env: triggerScope{triggerFacts(ev), &m.meter}, at: ev.At, limits: usual}
 }

@@ -262,6 +262,27 @@ func shortly(d time.Duration) string {
 	return s
 }
 
+// share reads a part of a whole: 0.5 or 50%.
+func (p *parser) share(e entry, into *float64, zero bool) {
+	t, ok := p.written(e)
+	if !ok {
+		return
+	}
+	number, percent := strings.CutSuffix(t.value, "%")
+	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if percent {
+		n /= 100
+	}
+	switch {
+	case err != nil || math.IsNaN(n):
+		p.problem(t.start, "", "%s is a share such as 0.5 or 50%%, not %s", e.key, t.shown())
+	case n < 0 || n > 1 || n == 0 && !zero:
+		p.problem(t.start, "", "%s is from 0 to 1", e.key)
+	default:
+		*into = n
+	}
+}
+
 var rateForm = regexp.MustCompile(`^(\d{1,9}(?:\.\d{1,9})?)(?:\s*/\s*(s|m|h))?$`)
 
 // rate reads how many a second: 10, 0.5, 10/s, 30/m or 100/h.

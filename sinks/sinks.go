@@ -55,6 +55,7 @@ type Delivery struct {
 	Path      string            `json:"path,omitempty"`    // webhook: escaped, begins with "/", added to the endpoint's URL
 	Query     string            `json:"query,omitempty"`   // webhook: encoded, without "?"
 	Subject   string            `json:"subject,omitempty"` // publish
+	Order     string            `json:"order,omitempty"`   // deliveries of one endpoint with the same are made one after the other; a token of a subject, "" is no order
 	Headers   map[string]string `json:"headers,omitempty"`
 	Body      []byte            `json:"body,omitempty"`
 }

@@ -134,6 +134,6 @@ func delivery(p *Prompt, a rules.Action, by asked) sinks.Delivery {
 	}
 	return sinks.Delivery{
 		ID: a.ID, Endpoint: a.Endpoint, Rule: a.Rule, Prompt: p.ID, Bot: p.Bot, Event: string(by.event), CreatedAt: by.at,
-		Method: a.Method, Path: a.Path, Query: a.Query, Subject: a.Subject, Headers: a.Headers, Body: a.Body,
+		Method: a.Method, Path: a.Path, Query: a.Query, Order: a.Order, Subject: a.Subject, Headers: a.Headers, Body: a.Body,
 	}
 }

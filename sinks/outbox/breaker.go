@@ -28,16 +28,16 @@ type breaker struct {
 	changed   func(open bool, until time.Time) // called with the gate's lock held
 }
 
-func newBreaker(cfg Config, changed func(open bool, until time.Time)) *breaker {
-	b := &breaker{first: cfg.BreakerOpen, most: cfg.BreakerMaxOpen, changed: changed}
+func newBreaker(cfg Breaker, changed func(open bool, until time.Time)) *breaker {
+	b := &breaker{first: cfg.Open, most: cfg.MaxOpen, changed: changed}
 	b.two = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests:  1,
-		Interval:     cfg.BreakerWindow,
-		BucketPeriod: max(cfg.BreakerWindow/10, 1),
+		Interval:     cfg.Window,
+		BucketPeriod: max(cfg.Window/10, 1),
 		Timeout:      time.Nanosecond,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			finished := c.TotalSuccesses + c.TotalFailures
-			return int(finished) >= cfg.BreakerRequests && float64(c.TotalFailures) >= cfg.BreakerRatio*float64(finished)
+			return int(finished) >= cfg.Requests && float64(c.TotalFailures) >= cfg.Ratio*float64(finished)
 		},
 		IsExcluded:    func(err error) bool { return errors.Is(err, errExcluded) },
 		OnStateChange: b.onStateChange,

@@ -30,11 +30,7 @@ type Config struct {
 	Grace         time.Duration // what attempts that Stop cuts off get to record their result. Defaults to 2s
 	Reserve       int           // bytes of max_payload kept free of a delivery, for its attempt log. Defaults to 32 KiB
 
-	BreakerRequests int           // attempts that the breaker's window must hold before it can open. Defaults to 10
-	BreakerRatio    float64       // share of them that must have failed, 0 to 1. Defaults to 0.5
-	BreakerWindow   time.Duration // the window, of ten buckets. Defaults to 60s
-	BreakerOpen     time.Duration // how long the first opening lasts; each one after it twice as long. Defaults to 30s
-	BreakerMaxOpen  time.Duration // longest opening. Defaults to 10m
+	Breaker Breaker // of endpoints that say nothing else
 
 	Log     *zap.Logger           // Defaults to none
 	Metrics prometheus.Registerer // Defaults to none
@@ -48,6 +44,28 @@ type Endpoint struct {
 	Rate        float64         // attempts a second in this process. 0 (default) is no limit
 	Retry       []time.Duration // delay before each attempt, the first included, ±20 %. Defaults to DefaultRetry
 	Timeout     time.Duration   // bound of one attempt; its context ends then. Defaults to 30s
+
+	Jitter        float64       // share by which the delays of Retry vary, up and down, 0 to 1. 0 (default) is none
+	MaxRetryAfter time.Duration // longest pause that the destination may ask for. Defaults to Config.MaxRetryAfter
+	Breaker       Breaker       // Defaults to Config.Breaker, each field by itself
+}
+
+// Breaker says when an endpoint that keeps failing is left alone.
+type Breaker struct {
+	Requests int           // attempts that the window must hold before it can open. Defaults to 10
+	Ratio    float64       // share of them that must have failed, 0 to 1. Defaults to 0.5
+	Window   time.Duration // of ten buckets. Defaults to 60s
+	Open     time.Duration // how long the first opening lasts; each one after it twice as long. Defaults to 30s
+	MaxOpen  time.Duration // longest opening. Defaults to 10m
+}
+
+func (b Breaker) withDefaults(d Breaker) Breaker {
+	setDefault(&b.Requests, d.Requests)
+	setDefault(&b.Ratio, d.Ratio)
+	setDefault(&b.Window, d.Window)
+	setDefault(&b.Open, d.Open)
+	setDefault(&b.MaxOpen, d.MaxOpen)
+	return b
 }
 
 // DefaultRetry is the schedule of an endpoint that has none: ten attempts over a bit more than three days.
@@ -69,11 +87,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SettleTimeout, 5*time.Second)
 	setDefault(&c.Grace, 2*time.Second)
 	setDefault(&c.Reserve, 32<<10)
-	setDefault(&c.BreakerRequests, 10)
-	setDefault(&c.BreakerRatio, 0.5)
-	setDefault(&c.BreakerWindow, time.Minute)
-	setDefault(&c.BreakerOpen, 30*time.Second)
-	setDefault(&c.BreakerMaxOpen, 10*time.Minute)
+	c.Breaker = c.Breaker.withDefaults(Breaker{Requests: 10, Ratio: 0.5, Window: time.Minute, Open: 30 * time.Second, MaxOpen: 10 * time.Minute})
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
@@ -99,12 +113,12 @@ func (c Config) validate() error {
 	check(prefixPattern.MatchString(c.Prefix), "prefix %q: want tokens of [A-Za-z0-9_-] with dots between them", c.Prefix)
 	check(c.Retain >= time.Second, "retain %v: want at least 1s", c.Retain)
 	check(c.AckWait >= 30*time.Millisecond, "ack wait %v: want at least 30ms", c.AckWait)
-	check(c.BreakerRatio > 0 && c.BreakerRatio <= 1, "breaker ratio %v: want more than 0 and at most 1", c.BreakerRatio)
+	check(c.Breaker.Ratio > 0 && c.Breaker.Ratio <= 1, "breaker ratio %v: want more than 0 and at most 1", c.Breaker.Ratio)
 	positive := map[string]int64{
 		"replicas": int64(c.Replicas), "max ack pending": int64(c.MaxAckPending), "max deliveries": int64(c.MaxDeliveries),
 		"max retry after": int64(c.MaxRetryAfter), "settle timeout": int64(c.SettleTimeout), "grace": int64(c.Grace),
-		"reserve": int64(c.Reserve), "breaker requests": int64(c.BreakerRequests), "breaker window": int64(c.BreakerWindow),
-		"breaker open": int64(c.BreakerOpen), "breaker max open": int64(c.BreakerMaxOpen - c.BreakerOpen + 1),
+		"reserve": int64(c.Reserve), "breaker requests": int64(c.Breaker.Requests), "breaker window": int64(c.Breaker.Window),
+		"breaker open": int64(c.Breaker.Open), "breaker max open": int64(c.Breaker.MaxOpen - c.Breaker.Open + 1),
 	}
 	for name, v := range positive {
 		check(v > 0, "%s: too small", name)
@@ -112,7 +126,9 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-func (e Endpoint) withDefaults() Endpoint {
+func (e Endpoint) withDefaults(c Config) Endpoint {
+	setDefault(&e.MaxRetryAfter, c.MaxRetryAfter)
+	e.Breaker = e.Breaker.withDefaults(c.Breaker)
 	setDefault(&e.Concurrency, 8)
 	setDefault(&e.Timeout, 30*time.Second)
 	e.Retry = slices.Clone(e.Retry)
@@ -128,8 +144,8 @@ func (e Endpoint) validate() error {
 		return fmt.Errorf("endpoint name %q: want 1 to 64 of [A-Za-z0-9_-]", e.Name)
 	case e.Sink == nil:
 		return fmt.Errorf("endpoint %s: it has no sink", e.Name)
-	case e.Concurrency < 0 || e.Rate < 0 || e.Timeout < 0:
-		return fmt.Errorf("endpoint %s: concurrency, rate and timeout can't be negative", e.Name)
+	case e.Concurrency < 0 || e.Rate < 0 || e.Timeout < 0 || e.Jitter < 0 || e.Jitter > 1 || e.MaxRetryAfter < 0:
+		return fmt.Errorf("endpoint %s: concurrency, rate, timeout, jitter and longest pause can't be negative, and jitter is at most 1", e.Name)
 	case slices.ContainsFunc(e.Retry, func(d time.Duration) bool { return d < 0 }):
 		return fmt.Errorf("endpoint %s: retry has a negative delay", e.Name)
 	}

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"dgworker/sinks"
@@ -27,8 +28,8 @@ type decision struct {
 const limitedAttempts = 3
 
 // decide says what follows the verdict of attempt number tries (from 1) of those that count, under a schedule of
-// delays before each attempt. jitter, from 0 to 1, spreads the delay by ±20 %.
-func decide(v sinks.Verdict, tries int, schedule []time.Duration, maxRetryAfter time.Duration, jitter float64) decision {
+// delays before each attempt, which is multiplied by factor.
+func decide(v sinks.Verdict, tries int, schedule []time.Duration, maxRetryAfter time.Duration, factor float64) decision {
 	attempts := len(schedule)
 	switch v.Class {
 	case sinks.Delivered:
@@ -43,7 +44,7 @@ func decide(v sinks.Verdict, tries int, schedule []time.Duration, maxRetryAfter 
 	if tries >= attempts {
 		return decision{step: stepDead, reason: fmt.Sprintf("gave up after %d of %d attempts: %s", tries, attempts, v.Reason)}
 	}
-	delay := spread(schedule[tries], jitter)
+	delay := time.Duration(float64(schedule[tries]) * factor)
 	return decision{step: stepAgain, delay: max(delay, clampRetryAfter(v, maxRetryAfter)), reason: v.Reason}
 }
 
@@ -54,10 +55,8 @@ func limitOf(v sinks.Verdict) int {
 	return limitedAttempts
 }
 
-// spread returns d ± 20 %.
-func spread(d time.Duration, jitter float64) time.Duration {
-	return time.Duration(float64(d) * (0.8 + 0.4*jitter))
-}
+// spread draws a factor of 1 ± jitter.
+func spread(jitter float64) float64 { return 1 + jitter*(2*rand.Float64()-1) }
 
 // clampRetryAfter is the pause that the destination asked for, within bounds.
 func clampRetryAfter(v sinks.Verdict, most time.Duration) time.Duration {

@@ -16,7 +16,7 @@ import (
 // A wrong endpoint changes nothing. A lane that can't be opened doesn't keep the others from it: the error names all
 // that failed, and calling SetEndpoints again tries them again.
 func (o *Outbox) SetEndpoints(ctx context.Context, endpoints []Endpoint) error {
-	wanted, err := index(endpoints)
+	wanted, err := index(endpoints, o.cfg)
 	if err != nil {
 		return fmt.Errorf("set endpoints: %w", err)
 	}
@@ -77,7 +77,7 @@ func (o *Outbox) snapshot() []*lane {
 }
 
 // index checks all endpoints and fills their defaults.
-func index(endpoints []Endpoint) (map[string]Endpoint, error) {
+func index(endpoints []Endpoint, cfg Config) (map[string]Endpoint, error) {
 	wanted := make(map[string]Endpoint, len(endpoints))
 	var errs []error
 	for _, e := range endpoints {
@@ -85,7 +85,7 @@ func index(endpoints []Endpoint) (map[string]Endpoint, error) {
 		if _, twice := wanted[e.Name]; twice {
 			errs = append(errs, fmt.Errorf("endpoint %s: it is there twice", e.Name))
 		}
-		wanted[e.Name] = e.withDefaults()
+		wanted[e.Name] = e.withDefaults(cfg)
 	}
 	return wanted, errors.Join(errs...)
 }

@@ -23,20 +23,39 @@ type gate struct {
 	breaker   *breaker
 	wake      chan struct{} // holds a token when something changed since the puller looked
 	shut      func()        // called with the lock held when the gate closes: ends the pull that waits for an action
+	log       *zap.Logger
+	open      func(bool) // called with the lock held when the breaker opens or closes
 }
 
-func newGate(cfg Config, slots int, log *zap.Logger, open func(bool), shut func()) *gate {
-	g := &gate{slots: slots, wake: make(chan struct{}, 1), shut: shut}
-	g.breaker = newBreaker(cfg, func(isOpen bool, until time.Time) {
-		open(isOpen)
+func newGate(cfg Breaker, slots int, log *zap.Logger, open func(bool), shut func()) *gate {
+	g := &gate{slots: slots, wake: make(chan struct{}, 1), shut: shut, log: log, open: open}
+	g.breaker = g.newBreaker(cfg)
+	return g
+}
+
+func (g *gate) newBreaker(cfg Breaker) (b *breaker) {
+	b = newBreaker(cfg, func(isOpen bool, until time.Time) {
+		if g.breaker != b {
+			return // it was replaced, and heard of an attempt that had begun before
+		}
+		g.open(isOpen)
 		if !isOpen {
-			log.Info("breaker closed")
+			g.log.Info("breaker closed")
 			return
 		}
-		log.Warn("breaker opened: the endpoint keeps failing, its lane waits", zap.Time("until", until))
+		g.log.Warn("breaker opened: the endpoint keeps failing, its lane waits", zap.Time("until", until))
 		g.shut()
 	})
-	return g
+	return b
+}
+
+// renew forgets what was known of an endpoint that is another now: its failures, and the pause that it asked for.
+func (g *gate) renew(cfg Breaker) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.breaker, g.probes, g.heldUntil = g.newBreaker(cfg), 0, time.Time{}
+	g.open(false)
+	g.notify()
 }
 
 // ready waits until an action may be taken. False says that ctx ended first.
@@ -94,9 +113,10 @@ func (g *gate) await(ctx context.Context, wait time.Duration) {
 
 // pass is the right to make one attempt. It takes a slot until it is released.
 type pass struct {
-	gate   *gate
-	probe  bool
-	report func(error) // nil once told
+	gate    *gate
+	breaker *breaker // that let it through
+	probe   bool
+	report  func(error) // nil once told
 }
 
 // enter takes a slot for an action that was taken. It is refused if the gate has closed since ready.
@@ -115,7 +135,7 @@ func (g *gate) enter() (*pass, bool) {
 	if probe {
 		g.probes++
 	}
-	return &pass{gate: g, probe: probe, report: report}, true
+	return &pass{gate: g, breaker: g.breaker, probe: probe, report: report}, true
 }
 
 // tell gives the breaker the attempt's verdict.
@@ -129,7 +149,7 @@ func (p *pass) settle(err error) {
 	}
 	p.report(err)
 	p.report = nil
-	if p.probe {
+	if p.probe && p.breaker == p.gate.breaker {
 		p.gate.probes--
 	}
 	p.gate.notify()

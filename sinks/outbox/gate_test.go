@@ -21,7 +21,7 @@ type gateUnderTest struct {
 
 func testGate(t *testing.T, slots int) *gateUnderTest {
 	g := &gateUnderTest{t: t}
-	g.gate = newGate(Config{}.withDefaults(), slots, zap.NewNop(), func(open bool) { g.open = open }, func() { g.shuts++ })
+	g.gate = newGate(Config{}.withDefaults().Breaker, slots, zap.NewNop(), func(open bool) { g.open = open }, func() { g.shuts++ })
 	return g
 }
 

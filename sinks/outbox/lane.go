@@ -38,7 +38,7 @@ func (o *Outbox) openLane(ctx context.Context, e Endpoint) (*lane, error) {
 		limiter: rate.NewLimiter(rate.Inf, 1), stopped: make(chan struct{}),
 	}
 	open := o.metrics.breakerOpen.WithLabelValues(e.Name)
-	l.gate = newGate(o.cfg, e.Concurrency, l.log, func(isOpen bool) { open.Set(boolGauge(isOpen)) }, l.interrupt)
+	l.gate = newGate(e.Breaker, e.Concurrency, l.log, func(isOpen bool) { open.Set(boolGauge(isOpen)) }, l.interrupt)
 	l.configure(e)
 	if err := l.ensureConsumer(ctx); err != nil {
 		return nil, err
@@ -52,10 +52,14 @@ func (l *lane) start() {
 	go l.run(pulling)
 }
 
-// configure puts an endpoint's settings to use, from the next attempt on.
+// configure puts an endpoint's settings to use, from the next attempt on. Where its sink is another, what was known of
+// the one before doesn't count: whoever has mended an address shall not have to wait for a breaker.
 func (l *lane) configure(e Endpoint) {
-	l.endpoint.Store(&e)
+	old := l.endpoint.Swap(&e)
 	l.gate.resize(e.Concurrency)
+	if old != nil && old.Sink != e.Sink {
+		l.gate.renew(e.Breaker)
+	}
 	limit := rate.Inf
 	if e.Rate > 0 {
 		limit = rate.Limit(e.Rate)

@@ -66,7 +66,7 @@ func TestDeadEndpointHoldsUpNoOther(t *testing.T) {
 func TestBreakerUsesNoAttempts(t *testing.T) {
 	t.Parallel()
 	o := open(t, startServer(t).connect(), func(c *Config) {
-		c.BreakerRequests, c.BreakerOpen, c.BreakerMaxOpen = 4, 150*time.Millisecond, 300*time.Millisecond
+		c.Breaker.Requests, c.Breaker.Open, c.Breaker.MaxOpen = 4, 150*time.Millisecond, 300*time.Millisecond
 	})
 	sink := newManual()
 	e := Endpoint{Name: "refunds", Sink: sink, Concurrency: 1, Retry: []time.Duration{0, time.Hour}}

@@ -21,7 +21,7 @@ func TestMetrics(t *testing.T) {
 		Name: "dgworker_dead_letters_total", Help: "Dead letters written, by kind.",
 	}, []string{"kind"})
 	reg.MustRegister(others) // the worker counts dead prompts under the same name
-	o := open(t, startServer(t).connect(), func(c *Config) { c.Metrics, c.BreakerRequests = reg, 2 })
+	o := open(t, startServer(t).connect(), func(c *Config) { c.Metrics, c.Breaker.Requests = reg, 2 })
 	set(t, o, Endpoint{Name: "refunds", Sink: &always{verdict: failure}, Retry: []time.Duration{0}, Concurrency: 1},
 		fast("orders", &always{verdict: sinks.Verdict{Class: sinks.Delivered}}))
 	enqueue(t, o, "orders", "b1")
@@ -124,7 +124,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		change func(*Config)
 		want   []string
 	}{
-		"settings": {change: func(c *Config) { c.Prefix, c.Retain, c.BreakerRatio, c.Grace = "a b", 1, 7, -1 },
+		"settings": {change: func(c *Config) { c.Prefix, c.Retain, c.Breaker.Ratio, c.Grace = "a b", 1, 7, -1 },
 			want: []string{"prefix", "retain", "breaker ratio", "grace"}},
 		"not a work queue": {stream: jetstream.StreamConfig{Retention: jetstream.LimitsPolicy, MaxAge: time.Hour},
 			want: []string{"DGBOT_ACTIONS", "work queue", "AllowMsgSchedules", "AllowMsgTTL", "maximum age"}},

@@ -17,7 +17,7 @@ import (
 )
 
 // patientBreaker never opens.
-func patientBreaker(c *Config) { c.BreakerRequests = 1e6 }
+func patientBreaker(c *Config) { c.Breaker.Requests = 1e6 }
 
 // Actions that wait for their next attempt are schedules in NATS: they survive the restart of the server and of the
 // worker, and fire.

@@ -17,6 +17,7 @@ type Outbox struct {
 	cfg     Config
 	store   *store
 	marks   *marks
+	queues  *queues
 	metrics *metrics
 
 	running    context.Context // ends when Stop begins: pullers and the watcher
@@ -53,8 +54,12 @@ func New(ctx context.Context, cfg Config) (*Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
+	queues, err := openQueues(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
 	o := &Outbox{
-		cfg: cfg, marks: marks, lanes: map[string]*lane{}, idle: make(chan struct{}),
+		cfg: cfg, marks: marks, queues: queues, lanes: map[string]*lane{}, idle: make(chan struct{}),
 		store: &store{names: n, js: cfg.JetStream, actions: actions, letters: letters, retain: cfg.Retain},
 	}
 	o.running, o.halt = context.WithCancel(context.Background())
@@ -99,6 +104,11 @@ func (o *Outbox) enqueue(ctx context.Context, d sinks.Delivery) error {
 	rec := record{Delivery: d}
 	if _, err := rec.encode(o.store.limit() - o.cfg.Reserve); err != nil {
 		return err
+	}
+	if d.Order != "" {
+		if err := o.queues.join(ctx, d); err != nil {
+			return err
+		}
 	}
 	var err error
 	if delay := o.firstDelay(d.Endpoint); delay > 0 {

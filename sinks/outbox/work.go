@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime/debug"
 	"time"
 
@@ -26,6 +25,9 @@ func (l *lane) work(msg jetstream.Msg, p *pass) {
 	}
 	held := l.o.store.decode(msg.Subject(), msg.Headers(), msg.Data(), meta.Sequence.Stream)
 	settled, err := l.leftover(held, meta)
+	if err == nil && !settled {
+		settled, err = l.queued(held)
+	}
 	if err == nil && !settled {
 		err = l.attempt(held, e, p)
 	}
@@ -113,13 +115,15 @@ func (l *lane) settle(held *stored, rec record, e Endpoint, v sinks.Verdict) err
 	if v.Class != sinks.Gone {
 		rec.Tries++
 	}
-	next := decide(v, rec.Tries, e.Retry, l.o.cfg.MaxRetryAfter, rand.Float64())
-	if pause := clampRetryAfter(v, l.o.cfg.MaxRetryAfter); pause > 0 && next.step != stepDone {
+	next := decide(v, rec.Tries, e.Retry, e.MaxRetryAfter, spread(e.Jitter))
+	if pause := clampRetryAfter(v, e.MaxRetryAfter); pause > 0 && next.step != stepDone {
 		l.pause(time.Now().Add(pause))
 	}
 	switch next.step {
 	case stepDone:
-		return l.persist(func(ctx context.Context) error { return l.o.store.toDone(ctx, rec, held.seq, Done, "") })
+		err := l.persist(func(ctx context.Context) error { return l.o.store.toDone(ctx, rec, held.seq, Done, "") })
+		l.unqueue(rec.Delivery)
+		return err
 	case stepDead:
 		return l.bury(held, rec, next.reason)
 	case stepPark:
@@ -141,6 +145,7 @@ func (l *lane) again(held *stored, rec record, delay time.Duration) error {
 func (l *lane) bury(held *stored, rec record, reason string) error {
 	err := l.persist(func(ctx context.Context) error { return l.o.store.toDead(ctx, rec, held.seq, reason) })
 	if err == nil {
+		l.unqueue(rec.Delivery)
 		l.o.metrics.dead.Inc()
 		l.log.Warn("action is dead", zap.String("action", held.id), zap.String("rule", rec.Delivery.Rule),
 			zap.String("prompt", rec.Delivery.Prompt), zap.String("reason", reason))

@@ -37,7 +37,7 @@ func newSinkSet(nc *nats.Conn, js jetstream.JetStream, version string) (*sinkSet
 
 // endpoints returns the endpoints of set. Call done when they are in use: it lets go of the sinks that they replace.
 func (s *sinkSet) endpoints(set *rules.Set) (list []outbox.Endpoint, done func(), err error) {
-	list = []outbox.Endpoint{{Name: rules.NATSEndpoint, Sink: s.publish, Concurrency: 64}}
+	list = []outbox.Endpoint{{Name: rules.NATSEndpoint, Sink: s.publish, Concurrency: 64, Jitter: 0.2}}
 	next := map[string]madeWebhook{}
 	for _, w := range set.Webhooks() {
 		made, ok := s.webhooks[w.Name]
@@ -51,6 +51,7 @@ func (s *sinkSet) endpoints(set *rules.Set) (list []outbox.Endpoint, done func()
 		next[w.Name] = made
 		list = append(list, outbox.Endpoint{
 			Name: w.Name, Sink: made.sink, Concurrency: w.Concurrency, Rate: w.Rate, Retry: w.Retry, Timeout: w.Timeout,
+			Jitter: w.Jitter, MaxRetryAfter: w.MaxRetryAfter, Breaker: outbox.Breaker(w.Breaker),
 		})
 	}
 	return list, func() { s.replace(next) }, nil
@@ -72,6 +73,9 @@ func (s *sinkSet) config(w *rules.Webhook) webhook.Config {
 	c := webhook.Config{
 		Name: w.Name, URL: w.URL, Secrets: w.Secrets, Timeout: w.Timeout, Concurrency: w.Concurrency, Headers: w.Headers,
 		CA: w.CA, ClientCert: w.ClientCert, Format: w.Format, Allow: w.Allow, Proxy: w.Proxy, UserAgent: "dgworker/" + s.version,
+		ConnectTimeout: w.ConnectTimeout, TLSTimeout: w.TLSTimeout, HeaderTimeout: w.HeaderTimeout, BodyTimeout: w.BodyTimeout,
+		IdleTimeout: w.IdleTimeout, StaleWithin: w.StaleWithin, MaxRetryAfter: w.MaxRetryAfter, MaxHeaderBytes: w.MaxResponseHeader,
+		CaptureBytes: w.MaxResponse, DrainBytes: w.MaxDrain, LimitedAttempts: w.ClientErrorAttempts,
 	}
 	if o := w.OAuth2; o != nil {
 		c.OAuth2 = &webhook.OAuth2{TokenURL: o.TokenURL, ClientID: o.ClientID, ClientSecret: o.ClientSecret, Scopes: o.Scopes}

@@ -92,11 +92,11 @@ func TestDeadPrompt(t *testing.T) {
 	}
 }
 
-// TestDeadAction delivers a dead action again under its own id, once somebody listens.
+// TestDeadAction delivers a dead action again under its own id, once somebody has mended the address.
 func TestDeadAction(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, deadScript, deadRules)
-	w.worker("worker")
+	p := w.worker("worker")
 	w.send("dgbot.prompts.support", `{"id":"p","content":"hello"}`)
 	id := w.outcome("p", patience).Fired[0].ID
 	eventually(t, patience, "the action is a dead letter", func() bool {
@@ -105,10 +105,16 @@ func TestDeadAction(t *testing.T) {
 	})
 	r := startReceiver(t, 1, 0)
 	writeFile(t, w.rules, strings.ReplaceAll(readFile(t, w.rules), "http://127.0.0.1:9/", r.server.URL))
-	eventually(t, patience, "the rules are reloaded", func() bool {
-		out, _ := w.dgworker("dead", "retry", id)
+	says(p, "rules reloaded")
+	if out, code := w.dgworker("dead", "retry", id, "--dry-run"); code != 0 || !strings.Contains(out, id+": would retry") {
+		t.Errorf("dry run: exit %d\n%s", code, out)
+	}
+	if out, code := w.dgworker("dead", "retry", id); code != 0 {
+		t.Fatalf("retry: exit %d\n%s", code, out)
+	}
+	eventually(t, patience, "the receiver has it", func() bool {
 		ids, _, _ := r.counts()
-		return ids == 1 || strings.Contains(out, "no dead prompt or action") && ids == 1
+		return ids == 1
 	})
 	if r.accepted[id] != 1 {
 		t.Errorf("the receiver accepted %v, want %s once", r.accepted, id)

@@ -49,7 +49,7 @@ func orDefault[T comparable](v, def T) T {
 
 // internal are the words after the prefix that triggers can't listen on: to make a prompt of what a prompt makes is a
 // loop, and some of it is not theirs to take. Outcomes and dead prompts are left: these carry their hops.
-var internal = []string{"prompts", "ask", "lanes", "ready", "journal", "actions", "cron", "holders", "dead.events", "dead.actions"}
+var internal = []string{"prompts", "ask", "lanes", "ready", "journal", "actions", "cron", "holders", "order", "dead.events", "dead.actions"}
 
 // Check refuses, as rules.Problems, triggers that would go round in a circle for certain, because they listen on what the worker itself says
 // under prefix.
