@@ -63,9 +63,9 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// marshalKind puts the kind of a thing beside it, where a list holds several.
-func marshalKind(kind string, v any) ([]byte, error) {
-	return json.Marshal(map[string]any{"kind": kind, kind: v})
+// marshalKind puts the kind and the id of a thing beside it, where a list holds several kinds.
+func marshalKind(kind, id string, v any) ([]byte, error) {
+	return json.Marshal(map[string]any{"kind": kind, "id": id, kind: v})
 }
 
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

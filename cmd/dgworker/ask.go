@@ -45,7 +45,7 @@ func (c askCommand) Run(e *env) error {
 		if err := c.send(ctx, a.js, names, live); err != nil {
 			return err
 		}
-		return c.follow(ctx, e, live, watched)
+		return c.follow(ctx, e, a, live, watched)
 	})
 }
 
@@ -80,9 +80,15 @@ func (c askCommand) send(ctx context.Context, js jetstream.JetStream, names queu
 	return nil
 }
 
+// lookAgain is how often the outcome is looked for where it is stored: one that was published while the connection was
+// away, or before the question, isn't heard.
+const lookAgain = 2 * time.Second
+
 // follow prints what happens until the outcome.
-func (c askCommand) follow(ctx context.Context, e *env, live string, watched <-chan *nats.Msg) error {
+func (c askCommand) follow(ctx context.Context, e *env, a *archives, live string, watched <-chan *nats.Msg) error {
 	t := &transcript{out: e.stdout}
+	look := time.NewTicker(lookAgain)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -96,6 +102,14 @@ func (c askCommand) follow(ctx context.Context, e *env, live string, watched <-c
 				continue
 			}
 			return c.end(e, t, m.Data)
+		case <-look.C:
+			if o, err := a.prompts.Outcome(ctx, c.ID); err == nil {
+				data, err := json.Marshal(o)
+				if err != nil {
+					return fmt.Errorf("encode outcome: %w", err)
+				}
+				return c.end(e, t, data)
+			}
 		}
 	}
 }
@@ -113,7 +127,11 @@ func (c askCommand) end(e *env, t *transcript, data []byte) error {
 		if o.Reason != "" {
 			fmt.Fprintf(e.stdout, ": %s", o.Reason)
 		}
-		fmt.Fprintf(e.stdout, " (visitor %s, %d turns, %d actions fired)\n", o.VisitorID, len(o.Turns), len(o.Fired))
+		visitor := ""
+		if o.VisitorID != "" {
+			visitor = "visitor " + o.VisitorID + ", "
+		}
+		fmt.Fprintf(e.stdout, " (%s%s, %s fired)\n", visitor, count(len(o.Turns), "turn"), count(len(o.Fired), "action"))
 	}
 	if o.Status.Dead() {
 		return errNo

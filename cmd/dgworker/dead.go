@@ -61,11 +61,11 @@ func (l letter) id() string {
 func (l letter) MarshalJSON() ([]byte, error) {
 	switch {
 	case l.prompt != nil:
-		return marshalKind("prompt", l.prompt)
+		return marshalKind("prompt", l.id(), l.prompt)
 	case l.event != nil:
-		return marshalKind("event", l.event)
+		return marshalKind("event", l.id(), l.event)
 	}
-	return marshalKind("action", l.action)
+	return marshalKind("action", l.id(), l.action)
 }
 
 // each calls do with every letter that f selects.

@@ -25,6 +25,7 @@ type runCommand struct {
 	Listen       string        `default:"127.0.0.1:4222" env:"DGWORKER_LISTEN" help:"Where the embedded NATS listens."`
 	Sync         string        `default:"always" placeholder:"always|INTERVAL" env:"DGWORKER_SYNC" help:"When the embedded NATS syncs to disk. A power cut loses what an interval had not synced."`
 	Replicas     int           `default:"1" env:"DGWORKER_REPLICAS" help:"Replicas of streams that are created: 1, 3 or 5."`
+	Storage      string        `default:"file" enum:"file,memory" env:"DGWORKER_STORAGE" help:"Where streams that are created live: file, or memory, which loses them when NATS restarts."`
 	Retain       time.Duration `default:"168h" env:"DGWORKER_RETAIN" help:"How long journals, outcomes and delivered actions are kept."`
 	AckWait      time.Duration `default:"10s" env:"DGWORKER_ACK_WAIT" help:"After how long a silent worker's prompts go to another."`
 	DrainTimeout time.Duration `default:"30s" env:"DGWORKER_DRAIN_TIMEOUT" help:"How long SIGTERM lets conversations finish."`
@@ -122,7 +123,7 @@ func (c runCommand) config(log *zap.Logger) (app.Config, error) {
 	return app.Config{
 		Rules: c.RulesPath, NATS: c.NATS.settings(), NATSWait: c.NATSWait, Prefix: c.NATS.Prefix,
 		Embed:       broker.Embed{Dir: c.DataDir, Listen: c.Listen, Sync: sync},
-		Concurrency: c.Concurrency, Admin: c.Admin, AdminToken: c.AdminToken, Replicas: c.Replicas, Retain: c.Retain,
+		Concurrency: c.Concurrency, Admin: c.Admin, AdminToken: c.AdminToken, Replicas: c.Replicas, Memory: c.Storage == "memory", Retain: c.Retain,
 		AckWait: c.AckWait, DrainTimeout: c.DrainTimeout, Grace: c.UnknownGrace, AskTimeout: c.AskTimeout, ReplyTo: c.ReplyTo, MaxHops: c.MaxHops,
 		Version: programVersion(), Log: log,
 	}, nil

@@ -24,7 +24,7 @@ type Config struct {
 	Admin        string           // address of the admin port; defaults to 127.0.0.1:8822, "off" for none
 	AdminToken   string           // required where Admin isn't loopback
 	Replicas     int              // of streams that are created; defaults to 1
-	Memory       bool             // streams that are created live in memory: for tests
+	Memory       bool             // streams that are created live in memory, and are lost when NATS restarts
 	Retain       time.Duration    // of journals, outcomes and delivered actions; defaults to 7 days
 	AckWait      time.Duration    // after which a silent worker's prompts go to another; defaults to 10s
 	DrainTimeout time.Duration    // how long Stop lets conversations finish; defaults to 30s
