@@ -93,16 +93,9 @@ func (a *action) renderOrder(e *evaluation) (string, error) {
 	if a.order == nil {
 		return "", nil
 	}
-	v, err := e.run(a.order)
+	s, err := e.key(a.order, a.webhook.Order)
 	if err != nil {
 		return "", err
-	}
-	s, err := toText(v)
-	if err == nil && s == "" {
-		err = errors.New("the value is empty")
-	}
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", clip(a.webhook.Order, 100), err)
 	}
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:12]), nil

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 )
@@ -188,16 +189,21 @@ func (m *match) cooldownKey(r *Rule) (string, error) {
 	if r.cooldownKey == nil {
 		return "", nil
 	}
-	v, err := m.e.run(r.cooldownKey)
+	return m.e.key(r.cooldownKey, r.CooldownKey)
+}
+
+// key evaluates x, which source says, to text that tells things apart: it can't be empty.
+func (e *evaluation) key(x *expression, source string) (string, error) {
+	v, err := e.run(x)
 	if err != nil {
 		return "", err
 	}
 	s, err := toText(v)
 	if err == nil && s == "" {
-		err = fmt.Errorf("the value is empty")
+		err = errors.New("the value is empty")
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", clip(r.CooldownKey, 100), err)
+		return "", fmt.Errorf("%s: %w", clip(source, 100), err)
 	}
 	return s, nil
 }

@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -47,16 +46,9 @@ func orderConfig(cfg Config) jetstream.StreamConfig {
 }
 
 func openQueues(ctx context.Context, cfg Config) (*queues, error) {
-	want := orderConfig(cfg)
-	stream, err := cfg.JetStream.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = cfg.JetStream.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another worker was faster
-			stream, err = cfg.JetStream.Stream(ctx, want.Name)
-		}
-	}
+	stream, err := openStream(ctx, cfg.JetStream, orderConfig(cfg))
 	if err != nil {
-		return nil, fmt.Errorf("open stream %s: %w", want.Name, err)
+		return nil, err
 	}
 	return &queues{names: names{cfg.Prefix}, js: cfg.JetStream, stream: stream}, nil
 }

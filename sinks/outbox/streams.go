@@ -33,15 +33,9 @@ func StreamConfig(cfg Config) jetstream.StreamConfig {
 // the outbox says what differs and goes on, or says why it can't.
 func ensureStream(ctx context.Context, cfg Config) (jetstream.Stream, error) {
 	want := StreamConfig(cfg)
-	stream, err := cfg.JetStream.Stream(ctx, want.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = cfg.JetStream.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another worker was faster, with settings of its own
-			stream, err = cfg.JetStream.Stream(ctx, want.Name)
-		}
-	}
+	stream, err := openStream(ctx, cfg.JetStream, want)
 	if err != nil {
-		return nil, fmt.Errorf("open stream %s: %w", want.Name, err)
+		return nil, err
 	}
 	got := stream.CachedInfo().Config
 	if got.Replicas != want.Replicas || got.Storage != want.Storage {
@@ -54,6 +48,21 @@ func ensureStream(ctx context.Context, cfg Config) (jetstream.Stream, error) {
 			zap.Int64("max_bytes", got.MaxBytes), zap.Int64("max_msgs", got.MaxMsgs), zap.Int64("max_msgs_per_subject", got.MaxMsgsPerSubject))
 	}
 	return stream, usable(got)
+}
+
+// openStream opens a stream, and creates it if it is missing.
+func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another worker was faster, with settings of its own
+			stream, err = js.Stream(ctx, want.Name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", want.Name, err)
+	}
+	return stream, nil
 }
 
 // usable names what the outbox can't do without.
