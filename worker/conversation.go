@@ -29,15 +29,16 @@ type conversation struct {
 	state    *State
 	conn     *dgbot.Conn
 	turn     liveTurn
-	streams  int       // that ended, over the whole conversation
-	pending  Record    // what happened and is not in the journal yet
-	leased   time.Time // when the last append was asked for: for Config.Lease from then nobody else goes on in our place
-	stop     *stop     // set when this socket's run is over
-	quiet    alarm     // the turn has settled, or nobody came
-	limit    alarm     // the turn, the conversation or the prompt took too long
-	flush    alarm     // pending has waited long enough
-	overAt   time.Time // when the conversation as a whole must be over
-	resumeBy time.Time // until when a turn that was cut off is listened for, over as many sockets as it takes
+	streams  int              // that ended, over the whole conversation
+	pending  Record           // what happened and is not in the journal yet
+	leased   time.Time        // when the last append was asked for: for Config.Lease from then nobody else goes on in our place
+	until    func() time.Time // see Job.Until; nil where nobody says
+	stop     *stop            // set when this socket's run is over
+	quiet    alarm            // the turn has settled, or nobody came
+	limit    alarm            // the turn, the conversation or the prompt took too long
+	flush    alarm            // pending has waited long enough
+	overAt   time.Time        // when the conversation as a whole must be over
+	resumeBy time.Time        // until when a turn that was cut off is listened for, over as many sockets as it takes
 	early    []dgbot.Frame
 	begun    bool // our message of this step is out: what comes now answers it
 	lost     bool // the socket is gone

@@ -82,12 +82,12 @@ func (c *conversation) publish(e Ending) error {
 	return errSettled
 }
 
-// publishLeased publishes the outcome while the lease of the last append runs, and asks the journal for another where it
-// doesn't. The outcome's own fence says only that the prompt has none yet: without the lease a worker that was paused and
+// publishLeased publishes the outcome while the prompt is known to be this worker's: NATS has heard of it lately, or the lease of
+// the last append runs. Where neither is so, it asks the journal. The outcome's own fence says only that the prompt has none yet: without the lease a worker that was paused and
 // overtaken could still end a prompt whose next holder is in the middle of it, and has fired what this outcome leaves out.
 func (c *conversation) publishLeased(o *Outcome) error {
 	for {
-		ctx, cancel := context.WithDeadlineCause(c.ctx, c.leased.Add(c.w.Lease), errLeaseOver)
+		ctx, cancel := context.WithDeadlineCause(c.ctx, c.ours(), errLeaseOver)
 		err := context.Cause(ctx)
 		if err == nil {
 			err = c.w.Outcomes.Publish(ctx, o, c.p.ReplyTo)
@@ -101,6 +101,17 @@ func (c *conversation) publishLeased(o *Outcome) error {
 			return err
 		}
 	}
+}
+
+// ours is until when nobody else goes on in our place.
+func (c *conversation) ours() time.Time {
+	at := c.leased.Add(c.w.Lease)
+	if c.until != nil {
+		if heard := c.until(); heard.After(at) {
+			at = heard
+		}
+	}
+	return at
 }
 
 // errLeaseOver is the cause with which a publish ends that took too long to be known to be ours to make.

@@ -27,6 +27,7 @@ func (w *Worker) Handle(ctx context.Context, job *Job) Disposition {
 	}
 	defer w.leave(p.ID)
 	c := w.converse(ctx, p, gen)
+	c.until = job.Until
 	w.Metrics.began(c.label)
 	defer w.Metrics.left(c.label)
 	return w.dispose(c, c.hold(ctx, job, err))

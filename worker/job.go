@@ -13,11 +13,12 @@ type Job struct {
 	Lane       string // the lane's name if the prompt came on a lane subject, else ""
 	Payload    []byte
 	Headers    map[string][]string
-	Arrived    time.Time // when NATS stored the prompt first
-	PositionID string    // an id made of the message's place and time in its stream: the same on every redelivery
-	Hold       Hold      // which delivery of the message this is
-	Again      bool      // delivered before: its journal is read first
-	NoSuchBot  bool      // no worker knows its bot, or its subject has too many tokens: to be rejected
+	Arrived    time.Time        // when NATS stored the prompt first
+	PositionID string           // an id made of the message's place and time in its stream: the same on every redelivery
+	Hold       Hold             // which delivery of the message this is
+	Again      bool             // delivered before: its journal is read first
+	Until      func() time.Time // until when the message is known to be this worker's; nil: nobody says
+	NoSuchBot  bool             // no worker knows its bot, or its subject has too many tokens: to be rejected
 }
 
 // Hold tells the deliveries of a message apart: a later one is by the next message of its stream, or of the same message

@@ -54,7 +54,7 @@ type Config struct {
 	Outbox   Outbox
 	Claims   rules.Claims
 	Peers    Peers                         // asked before a prompt is taken over from a worker that may be alive; nil asks nobody
-	Lease    time.Duration                 // for how long after an append nobody else takes the prompt over, so that its writer may act on it; defaults to 5s, half of AckWait
+	Lease    time.Duration                 // for how long after an append nobody else takes the prompt over, so that its writer may act on it also where its Job has no Until; defaults to 5s, half of AckWait
 	Dials    int                           // sockets that are opened at once; defaults to 64
 	Live     func(subject string, l *Live) // sends what is watched on its way; nil sends nothing
 	Reply    func(subject string) bool     // which reply_to subjects are allowed; nil allows none

@@ -89,6 +89,15 @@ func (w *wire) counts() map[string]int {
 	return maps.Clone(w.n)
 }
 
+// asked waits until somebody asks a consumer for a message.
+func (w *world) asked(consumer string) {
+	w.t.Helper()
+	eventually(w.t, patience, "a worker asks for prompts", func() bool {
+		c, err := w.js.Consumer(w.t.Context(), "DGBOT_PROMPTS", consumer)
+		return err == nil && c.CachedInfo().NumWaiting > 0
+	})
+}
+
 // taken waits until a consumer has given away a message.
 func (w *world) taken(consumer string) {
 	w.t.Helper()

@@ -17,6 +17,8 @@ replies:
     steps: [{stream: Let me look.}, {tool: lookup_order}, {tool: issue_refund}, {stream: "It has been issued."}]
   - match: look
     steps: [{tool: lookup_order}, {stream: "It is on its way."}]
+  - match: Think
+    steps: [{wait: 3s}, {stream: "It depends."}]
   - steps: [{stream: "Five to seven days."}]
 `, `
 bots:
@@ -32,6 +34,7 @@ rules:
 		want    map[string]int
 	}{
 		{"plain", "How long?", map[string]int{"prompts": 1, "journal": 1, "outcomes": 1}},                                  // the sent mark
+		{"slow", "Think about it.", map[string]int{"prompts": 1, "journal": 1, "outcomes": 1}},                             // the same, though it takes longer than AckWait
 		{"visible", "Please look.", map[string]int{"prompts": 1, "journal": 2, "outcomes": 1}},                             // and the first event
 		{"fired", "A refund, please.", map[string]int{"prompts": 1, "journal": 3, "outcomes": 1, "actions": 2}},            // and the one that fired; todo and done
 		{"named", "", map[string]int{"prompts": 1, "lanes": 1, "ready": 1, "journal": 2, "outcomes": 1, "actions": 0}},     // in its lane, claimed before its visitor shows up
@@ -67,5 +70,5 @@ rules:
 		}
 		before = wire.counts()
 	}
-	s.once("plain", "visible", "fired", "named", "again plain")
+	s.once("plain", "slow", "visible", "fired", "named", "again plain")
 }

@@ -32,6 +32,7 @@ func TestPausedWorkerDoesNotTakeBack(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, slowBot, pauseRules)
 	late := s.worker("late")
+	s.asked("bot-support")
 	late.signal(syscall.SIGSTOP)
 	s.send("dgbot.prompts.support", say("p1", "A refund, please."))
 	s.taken("bot-support")

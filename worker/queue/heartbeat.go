@@ -28,6 +28,7 @@ type heartbeat struct {
 
 // holding is one message that is held.
 type holding struct {
+	of     *heartbeat
 	msg    progress
 	heard  time.Time // when the last beat that NATS has heard was sent, or when the message came
 	expiry *time.Timer
@@ -45,20 +46,29 @@ func newHeartbeat(ackWait time.Duration, confirm func(context.Context) error) *h
 func (h *heartbeat) life() time.Duration { return 3 * h.every * 19 / 20 }
 
 // hold keeps m alive until release. The context that it returns ends when m may have gone to another worker.
-func (h *heartbeat) hold(ctx context.Context, m progress) (held context.Context, release func()) {
+func (h *heartbeat) hold(ctx context.Context, m progress) (held context.Context, one *holding) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	one := &holding{msg: m, heard: time.Now(), lose: cancel}
+	one = &holding{of: h, msg: m, heard: time.Now(), lose: cancel}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.held[one] = struct{}{}
 	one.expiry = time.AfterFunc(h.life(), func() { h.letGo(one) })
-	return ctx, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		one.expiry.Stop()
-		delete(h.held, one)
-		cancel(nil)
-	}
+	return ctx, one
+}
+
+func (o *holding) release() {
+	o.of.mu.Lock()
+	defer o.of.mu.Unlock()
+	o.expiry.Stop()
+	delete(o.of.held, o)
+	o.lose(nil)
+}
+
+// until returns until when the message is known to be this worker's. A process that was paused asks before its timers ring.
+func (o *holding) until() time.Time {
+	o.of.mu.Lock()
+	defer o.of.mu.Unlock()
+	return o.heard.Add(o.of.life())
 }
 
 func (h *heartbeat) letGo(one *holding) {

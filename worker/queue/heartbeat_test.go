@@ -42,15 +42,15 @@ func TestHeartbeatKeepsWhatIsHeld(t *testing.T) {
 		heard.Store(true)
 		h := pulse(t, &heard)
 		held, settled := new(countedBeats), new(countedBeats)
-		ctx, release := h.hold(t.Context(), held)
-		_, settle := h.hold(t.Context(), settled)
-		settle()
+		ctx, one := h.hold(t.Context(), held)
+		_, other := h.hold(t.Context(), settled)
+		other.release()
 		time.Sleep(time.Minute + time.Second)
 		synctest.Wait()
 		if held.n.Load() != 20 || settled.n.Load() != 0 || ctx.Err() != nil {
 			t.Errorf("%d beats in a minute of an AckWait of 9s, %d after the release, and the context is %v", held.n.Load(), settled.n.Load(), ctx.Err())
 		}
-		release()
+		one.release()
 		time.Sleep(10 * time.Second)
 		if held.n.Load() != 20 {
 			t.Error("beats after the release")
@@ -67,14 +67,14 @@ func TestHeartbeatLetsGoInTime(t *testing.T) {
 		heard.Store(true)
 		h := pulse(t, &heard)
 		time.Sleep(time.Second)
-		old, release := h.hold(t.Context(), new(countedBeats))
-		defer release()
+		old, one := h.hold(t.Context(), new(countedBeats))
+		defer one.release()
 		time.Sleep(5 * time.Second) // the beats at 3 s and at 6 s are heard
 		synctest.Wait()
 		heard.Store(false)
 		time.Sleep(4 * time.Second)
-		young, free := h.hold(t.Context(), new(countedBeats)) // at 10 s
-		defer free()
+		young, other := h.hold(t.Context(), new(countedBeats)) // at 10 s
+		defer other.release()
 		<-old.Done()
 		if !errors.Is(context.Cause(old), worker.ErrFenced) || young.Err() != nil {
 			t.Errorf("old ends with %v, young with %v", context.Cause(old), context.Cause(young))
@@ -96,8 +96,8 @@ func TestHeartbeatNeverLetsGoTooLate(t *testing.T) {
 			h := pulse(t, &heard)
 			time.Sleep(at)
 			begun := time.Now()
-			ctx, release := h.hold(t.Context(), new(countedBeats))
-			defer release()
+			ctx, one := h.hold(t.Context(), new(countedBeats))
+			defer one.release()
 			<-ctx.Done()
 			if took := time.Since(begun); took >= 9*time.Second || took < 8*time.Second {
 				t.Errorf("taken %s after a beat: let go after %s of an AckWait of 9s", at, took)
@@ -112,8 +112,8 @@ func TestHeartbeatAfterAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHeartbeat(9*time.Second, func(context.Context) error { return nil })
 		held := new(countedBeats)
-		_, release := h.hold(t.Context(), held)
-		defer release()
+		_, one := h.hold(t.Context(), held)
+		defer one.release()
 		for one := range h.held {
 			one.expiry.Stop()
 		}

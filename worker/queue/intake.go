@@ -148,8 +148,8 @@ func (in *Intake) Stop(ctx context.Context) {
 
 // handlePlain handles a prompt of the parallel subject. One that names a visitor joins that visitor's lane instead.
 func (in *Intake) handlePlain(bot string, m jetstream.Msg) {
-	ctx, release := in.beat.hold(in.handling, m)
-	defer release()
+	ctx, held := in.beat.hold(in.handling, m)
+	defer held.release()
 	job, err := in.job(bot, "", m)
 	if err != nil {
 		in.log.Error("message without metadata: left alone", zap.Error(err))
@@ -164,6 +164,7 @@ func (in *Intake) handlePlain(bot string, m jetstream.Msg) {
 		_ = m.Ack()
 		return
 	}
+	job.Until = held.until
 	in.settle(m, in.handle(ctx, job))
 }
 

@@ -130,8 +130,8 @@ func (in *Intake) putToken(ctx context.Context, bot, lane string) error {
 
 // handleToken works a lane off. The token's slot serves one prompt after the other.
 func (in *Intake) handleToken(bot string, token jetstream.Msg) {
-	ctx, release := in.beat.hold(in.handling, token)
-	defer release()
+	ctx, held := in.beat.hold(in.handling, token)
+	defer held.release()
 	lane := in.q.Names.split(token.Subject())[1]
 	for ctx.Err() == nil && in.taking.Err() == nil {
 		head, err := in.head(ctx, bot, lane)
@@ -141,7 +141,7 @@ func (in *Intake) handleToken(bot string, token jetstream.Msg) {
 		}
 		if err == nil {
 			var on bool
-			if on, err = in.handleHead(ctx, bot, lane, head, token); !on && err == nil {
+			if on, err = in.handleHead(ctx, held, bot, lane, head, token); !on && err == nil {
 				return
 			}
 		}
@@ -166,7 +166,7 @@ func (in *Intake) head(ctx context.Context, bot, lane string) (*jetstream.RawStr
 }
 
 // handleHead handles the first prompt of a lane and says whether the lane goes on. If not, the token is settled.
-func (in *Intake) handleHead(ctx context.Context, bot, lane string, head *jetstream.RawStreamMsg, token jetstream.Msg) (on bool, err error) {
+func (in *Intake) handleHead(ctx context.Context, held *holding, bot, lane string, head *jetstream.RawStreamMsg, token jetstream.Msg) (on bool, err error) {
 	job := laneJob(bot, head)
 	if meta, err := token.Metadata(); err == nil {
 		job.Again = meta.NumDelivered > 1 || head.Header.Get(headerBehind) != ""
@@ -175,6 +175,7 @@ func (in *Intake) handleHead(ctx context.Context, bot, lane string, head *jetstr
 	if visitor, id := visitorLane(job); visitor != "" && visitor != lane && head.Header.Get(headerBehind) == "" {
 		return in.sendAhead(ctx, job, lane, visitor, id, head, token)
 	}
+	job.Until = held.until
 	d := in.handle(ctx, job)
 	if d.Verb != worker.Ack {
 		in.settle(token, d)
