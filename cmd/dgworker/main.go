@@ -26,6 +26,7 @@ type commands struct {
 	Outcomes   outcomesCommand   `cmd:"" help:"Look at what prompts ended in."`
 	Watch      watchCommand      `cmd:"" help:"Follow outcomes and fired actions as they come."`
 	Sim        simCommand        `cmd:"" help:"The DGbot simulator by itself."`
+	Bench      benchCommand      `cmd:"" help:"Put a load on the whole path, and print what a conversation costs."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
