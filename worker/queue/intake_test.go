@@ -107,6 +107,23 @@ func TestABotThatIsDownHoldsUpNoOther(t *testing.T) {
 	d.await(b.ctx, t, 5)
 }
 
+// Many prompts lie there, and each is taken as soon as there is a slot: see Next. Forgetting to ask costs half a minute.
+func TestNoPullIsForgotten(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	q := b.open()
+	const prompts = 3000
+	for i := range prompts {
+		if _, err := q.JetStream.PublishAsync("dgbot.prompts.support", fmt.Appendf(nil, "Hi %d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-q.JetStream.PublishAsyncComplete()
+	d := newDesk(q)
+	b.takes(q, d, 64, support)
+	d.await(b.ctx, t, prompts)
+}
+
 // A bot that never answers has prompts for every slot that it can get; those of another bot are handled all the same.
 func TestASlowBotHoldsUpNoOther(t *testing.T) {
 	t.Parallel()

@@ -70,7 +70,7 @@ func (in *Intake) moveOne(ctx context.Context, t *taker, bot string) error {
 	}
 	iter := t.iter
 	defer context.AfterFunc(ctx, iter.Drain)()
-	m, err := iter.Next()
+	m, err := Next(iter)
 	if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 		t.iter = nil
 		return nil

@@ -123,7 +123,7 @@ func (t *taker) next(ctx context.Context, held heldSlots) (jetstream.Msg, error)
 	}
 	defer context.AfterFunc(ctx, iter.Drain)()
 	// Drain gives back the pull and lets through what NATS had sent already: no message is left behind.
-	msg, err := iter.Next()
+	msg, err := Next(iter)
 	if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 		t.iter = nil
 		return nil, nil

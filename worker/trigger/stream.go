@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"context"
+	"dgworker/worker/queue"
 	"errors"
 	"fmt"
 	"slices"
@@ -183,7 +184,7 @@ func (r *reader) drain(consumer jetstream.Consumer) error {
 	defer iter.Stop()
 	defer context.AfterFunc(r.ctx, iter.Drain)()
 	for {
-		m, err := iter.Next()
+		m, err := queue.Next(iter)
 		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 			return nil
 		}
