@@ -19,6 +19,9 @@ type Job struct {
 	Again      bool             // delivered before: its journal is read first
 	Until      func() time.Time // until when the message is known to be this worker's; nil: nobody says
 	NoSuchBot  bool             // no worker knows its bot, or its subject has too many tokens: to be rejected
+
+	prompt  *Prompt // what ParsePrompt has read
+	invalid error
 }
 
 // Hold tells the deliveries of a message apart: a later one is by the next message of its stream, or of the same message

@@ -58,8 +58,23 @@ type payload struct {
 }
 
 // ParsePrompt reads the payload and headers of job. maxContent bounds each message in bytes. The prompt's id and bot are
-// set even when err is an *InvalidError, because a rejected prompt has an outcome too.
+// set even when err is an *InvalidError, because a rejected prompt has an outcome too. The payload is read once, however
+// often it is asked for: by the queue for its visitor, by the worker for all of it.
 func ParsePrompt(job *Job, maxContent int) (*Prompt, error) {
+	if job.prompt == nil {
+		job.prompt, job.invalid = parsePrompt(job)
+	}
+	p, err := job.prompt, job.invalid
+	if err == nil {
+		err = checkMessages(p.Messages, maxContent)
+	}
+	if err != nil {
+		p.Content = ""
+	}
+	return p, err
+}
+
+func parsePrompt(job *Job) (*Prompt, error) {
 	p := &Prompt{RetryOf: job.header(HeaderRetryOf), Live: job.header(HeaderLive), Lane: job.Lane, Place: job.PositionID, Hold: job.Hold, payload: job.Payload}
 	p.Bot, p.ID = job.Bot, job.fallbackID()
 	p.Headers = job.firstHeaders()
@@ -70,7 +85,7 @@ func ParsePrompt(job *Job, maxContent int) (*Prompt, error) {
 	if err != nil {
 		return p, err
 	}
-	return p, p.fill(raw, job, maxContent)
+	return p, p.fill(raw, job)
 }
 
 // fillID takes the payload's id also where the rest of the payload is wrong: whoever sent it looks for that id.
@@ -125,13 +140,13 @@ func jsonMistake(err error) string {
 	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
-func (p *Prompt) fill(raw *payload, job *Job, maxContent int) error {
+func (p *Prompt) fill(raw *payload, job *Job) error {
 	if raw.Content != nil {
 		p.Messages = append(p.Messages, *raw.Content)
 	}
 	p.Messages = append(p.Messages, raw.Messages...)
-	if err := checkMessages(p.Messages, maxContent); err != nil {
-		return err
+	if len(p.Messages) == 0 {
+		return invalid(`the prompt has neither "content" nor "messages"`)
 	}
 	p.Content = p.Messages[0]
 	if err := p.fillVisitor(raw, job); err != nil {
@@ -151,9 +166,6 @@ func (p *Prompt) fill(raw *payload, job *Job, maxContent int) error {
 }
 
 func checkMessages(messages []string, maxContent int) error {
-	if len(messages) == 0 {
-		return invalid(`the prompt has neither "content" nor "messages"`)
-	}
 	for i, m := range messages {
 		if strings.TrimSpace(m) == "" {
 			return invalid("message %d is empty", i+1)
