@@ -47,13 +47,11 @@ func (x *Explainer) Put(ctx context.Context, s *Session, claims Claims, e Event,
 	return decisions, accounts
 }
 
-// unasked says why the index left a rule out.
+// unasked says why the index left a rule out. It leaves none out for being off: decide says that.
 func unasked(r *Rule, f *Facts) Result {
 	switch {
 	case !r.listensTo(f.Event.Type):
 		return OtherEvent
-	case r.Mode == modeOff:
-		return Off
 	case !r.appliesTo(f.Prompt.Bot):
 		return OtherBot
 	}

@@ -41,6 +41,7 @@ type App struct {
 	ask      *ask.Service
 	triggers *trigger.Service
 	watch    *watcher
+	keeping  func() // ends the noting of the rules' use; nil before it began
 
 	ready    atomic.Bool
 	draining atomic.Bool
@@ -103,6 +104,7 @@ func (a *App) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	a.keeping = keepNoting(a.noteUse)
 	a.ready.Store(true)
 	a.Log.Info("ready", zap.String("version", a.Version), zap.String("worker", a.worker.Name), zap.String("nats", broker.Address(a.conn)),
 		zap.String("rules", set.Version()), zap.Int("bots", len(set.Bots())), zap.Int("rule_count", len(set.Rules())),

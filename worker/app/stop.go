@@ -36,6 +36,9 @@ func (a *App) stopAll() {
 	if a.watch != nil {
 		a.watch.close()
 	}
+	if a.keeping != nil {
+		a.keeping()
+	}
 	expired, expire := context.WithCancel(ctx)
 	expire()
 	a.stopBringing(expired)
