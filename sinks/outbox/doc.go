@@ -22,6 +22,7 @@
 //	again      wait expecting one's todo   then ack
 //	dead       the dead letter, then done  then ack
 //	gone       disable the endpoint, then todo expecting one's todo, then ack
+//	not yet    wait expecting one's todo, for an action whose turn it isn't (see order.go), then ack
 //
 // What can't be had: a worker that dies between a destination's yes and the done leaves a todo, and the destination
 // sees the action a second time, under the same id.

@@ -8,7 +8,8 @@
 //     expects that its prompt has none, whatever the status. See journal.go and outcomes.go.
 //   - A worker never holds a prompt that it has no slot for, and no idle bot holds a slot that a busy one could use. See
 //     slots.go and taker.go.
-//   - Prompts of one visitor never overlap, and those of one lane keep their order. See lanes.go.
+//   - Prompts of one visitor never overlap, and those of one lane keep their order. See lanes.go; heartbeat.go lets go of what
+//     NATS may have given to another, and peers.go asks before something is taken from one that lives.
 //
 // It holds no conversation and decides nothing. It never deletes a consumer: a delete that races a create loses messages.
 package queue
