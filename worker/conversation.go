@@ -33,6 +33,7 @@ type conversation struct {
 	pending  Record           // what happened and is not in the journal yet
 	leased   time.Time        // when the last append was asked for: for Config.Lease from then nobody else goes on in our place
 	until    func() time.Time // see Job.Until; nil where nobody says
+	fence    uint64           // see Outcomes.TakeOver; 0 where nobody had the prompt before
 	stop     *stop            // set when this socket's run is over
 	quiet    alarm            // the turn has settled, or nobody came
 	limit    alarm            // the turn, the conversation or the prompt took too long

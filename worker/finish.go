@@ -42,10 +42,15 @@ func (c *conversation) rejectAgain(ctx context.Context, why error) error {
 	if err := c.readJournal(ctx); err != nil {
 		return err
 	}
-	if err := c.w.enqueue(ctx, c.p, c.state); err != nil || c.state.Ended != nil {
+	if err := c.w.enqueue(ctx, c.p, c.state); err != nil {
 		return err
 	}
-	return c.append(&Record{Reject: why.Error()})
+	if c.state.Ended == nil {
+		if err := c.append(&Record{Reject: why.Error()}); err != nil {
+			return err
+		}
+	}
+	return c.takeOver()
 }
 
 // finish tells the rules that the conversation is over, sends on its way what they ask for, and publishes the outcome.
@@ -83,14 +88,14 @@ func (c *conversation) publish(e Ending) error {
 }
 
 // publishLeased publishes the outcome while the prompt is known to be this worker's: NATS has heard of it lately, or the lease of
-// the last append runs. Where neither is so, it asks the journal. The outcome's own fence says only that the prompt has none yet: without the lease a worker that was paused and
-// overtaken could still end a prompt whose next holder is in the middle of it, and has fired what this outcome leaves out.
+// the last append runs. Where neither is so, it asks the journal. A worker that was paused and overtaken so finds out before it
+// writes a dead letter; that its outcome is refused is up to the fence of the one who took over.
 func (c *conversation) publishLeased(o *Outcome) error {
 	for {
 		ctx, cancel := context.WithDeadlineCause(c.ctx, c.ours(), errLeaseOver)
 		err := context.Cause(ctx)
 		if err == nil {
-			err = c.w.Outcomes.Publish(ctx, o, c.p.ReplyTo)
+			err = c.w.Outcomes.Publish(ctx, o, c.p.ReplyTo, c.fence)
 		}
 		over := errors.Is(context.Cause(ctx), errLeaseOver)
 		cancel()

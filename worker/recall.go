@@ -23,14 +23,8 @@ func (c *conversation) recall(ctx context.Context, again bool) error {
 
 // readBack folds the journal into the state, sends on its way what fired, and begins another attempt.
 func (c *conversation) readBack(ctx context.Context) error {
-	settled, err := c.w.Outcomes.Settled(ctx, c.p.ID)
-	if err != nil {
-		return err
-	}
-	if settled {
-		c.w.Metrics.duplicate(c.label)
-		c.log.Info("prompt has its outcome already: not run again")
-		return errSettled
+	if settled, err := c.w.Outcomes.Settled(ctx, c.p.ID); settled || err != nil {
+		return c.alreadySettled(err)
 	}
 	if err := c.readJournal(ctx); err != nil {
 		return err
@@ -93,8 +87,7 @@ func (c *conversation) awaitHolder() error {
 	return c.awaitLease()
 }
 
-// awaitLease waits while another worker has written so lately that it may be about to publish the outcome: see
-// publishLeased. One that died is found out only after AckWait, and then this is over. Clocks may differ: whatever that
+// awaitLease waits while another worker has written so lately that it may be at work still: see publishLeased. One that died is found out only after AckWait, and then this is over. Clocks may differ: whatever that
 // record's says, it is no later than now, and the fence of the next append tells whether more came meanwhile.
 func (c *conversation) awaitLease() error {
 	left := min(time.Until(c.state.LastAt.Add(c.w.Lease)), c.w.Lease)
@@ -104,11 +97,32 @@ func (c *conversation) awaitLease() error {
 	return sleep(c.ctx, left, nil)
 }
 
+// takeOver keeps out the outcome of whoever had the prompt before, which may be under way still: their last words reach NATS
+// late where the network held them up. If it was there first, that is how the prompt ended.
+func (c *conversation) takeOver() error {
+	fence, settled, err := c.w.Outcomes.TakeOver(c.ctx, c.p.ID, c.state.Last)
+	if settled || err != nil {
+		return c.alreadySettled(err)
+	}
+	c.fence = fence
+	return nil
+}
+
+// alreadySettled says that the prompt has its outcome, unless err says that nobody knows.
+func (c *conversation) alreadySettled(err error) error {
+	if err != nil {
+		return err
+	}
+	c.w.Metrics.duplicate(c.label)
+	c.log.Info("prompt has its outcome already: not run again")
+	return errSettled
+}
+
 // beginAgain counts the attempt of a worker that ended without a word, and claims the prompt with the next one.
 func (c *conversation) beginAgain() error {
 	s := c.state
 	if s.Ended != nil {
-		return nil
+		return c.takeOver()
 	}
 	begun, fresh := &Begun{Attempt: max(s.Attempt, 1)}, s.Last == 0
 	switch {
@@ -129,6 +143,9 @@ func (c *conversation) beginAgain() error {
 		return err
 	}
 	if !fresh {
+		if err := c.takeOver(); err != nil {
+			return err
+		}
 		c.log.Info("prompt taken up again", zap.Int("attempt", begun.Attempt), zap.Int("turns", len(s.Turns)))
 	}
 	if n := len(s.Failures); n >= c.bot.MaxAttempts {

@@ -221,6 +221,106 @@ func (j *slowJournal) Append(ctx context.Context, prompt string, last uint64, r 
 	return seq, err
 }
 
+// What an overtaken worker has sent may reach NATS late: the outcome that it was about to store is refused then.
+func TestOutcomeThatWasUnderWay(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{})
+	var w *world
+	w = newWorld(t, "", "", talk(func(v *visit) { v.hear(); close(asked) }), talk(func(v *visit) {
+		v.hear()
+		late := &worker.Outcome{ID: "job", Bot: "support", Status: worker.Handoff, Writer: "late/1"}
+		if err := w.queue.Outcomes.Publish(w.ctx, late, "", 0); !errors.Is(err, worker.ErrFenced) {
+			t.Errorf("the outcome that was under way: %v", err)
+		}
+		v.stream("m", "ok")
+	}))
+	ctx, lose := context.WithCancelCause(w.ctx)
+	go func() { <-asked; lose(worker.ErrFenced) }()
+	if d := w.worker.Handle(ctx, job("Hello", 1)); d.Verb != worker.Leave {
+		t.Fatalf("disposition %+v", d)
+	}
+	w.worker = w.another()
+	if d := w.worker.Handle(w.ctx, job("Hello", 2)); d.Verb != worker.Ack {
+		t.Fatalf("disposition %+v", d)
+	}
+	o := w.outcome("job")
+	w.expect(o, worker.Completed, "")
+	if o.Attempts != 2 {
+		t.Errorf("%d attempts", o.Attempts)
+	}
+}
+
+// An outcome that came first is how the prompt ended: who takes it up says nothing more to the bot.
+func TestOutcomeThatCameFirst(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{})
+	w := newWorld(t, "", "", talk(func(v *visit) { v.hear(); close(asked) }))
+	ctx, lose := context.WithCancelCause(w.ctx)
+	go func() { <-asked; lose(worker.ErrFenced) }()
+	w.worker.Handle(ctx, job("Hello", 1))
+	late := &lateOutcomes{Outcomes: w.queue.Outcomes, first: func() {
+		o := &worker.Outcome{ID: "job", Bot: "support", Status: worker.Handoff, Writer: "late/1"}
+		if err := w.queue.Outcomes.Publish(w.ctx, o, "", 0); err != nil {
+			t.Errorf("the outcome that came first: %v", err)
+		}
+	}}
+	made, err := worker.New(worker.Config{Journal: w.journal, Outcomes: late, Outbox: w.outbox, Log: zap.NewNop()}, w.set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := made.Handle(w.ctx, job("Hello", 2)); d.Verb != worker.Ack {
+		t.Errorf("disposition %+v", d)
+	}
+	if o := w.outcome("job"); o.Status != worker.Handoff || len(w.bot.messages()) != 1 {
+		t.Errorf("outcome %+v, heard %q", o, w.bot.messages())
+	}
+}
+
+// A prompt may change hands more than once, and right before its end too: whoever comes last has the fence of the one before
+// to reckon with.
+func TestTakenOverAtItsEnd(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		payload string
+		before  worker.Record
+		status  worker.Status
+	}{
+		"over but for its outcome": {"Hello", worker.Record{Seen: []rules.Seen{{N: 1, Event: rules.Event{Type: rules.ConversationEnded, Status: "failed", Message: "worn out"}}}}, worker.Failed},
+		"not valid, and begun":     {`{"content":5}`, worker.Record{}, worker.Rejected},
+		"not valid, and rejected":  {`{"content":5}`, worker.Record{Reject: "bad"}, worker.Rejected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "", "", echo())
+			c.before.Writer, c.before.Place, c.before.Hold = "rival", "p1", worker.Hold{Seq: 1, N: 1}
+			seq, err := w.queue.Journal.Append(w.ctx, "job", 0, &c.before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := w.queue.Outcomes.TakeOver(w.ctx, "job", seq); err != nil {
+				t.Fatal(err)
+			}
+			if d := w.worker.Handle(w.ctx, job(c.payload, 2)); d.Verb != worker.Ack {
+				t.Fatalf("disposition %+v, %v", d, w.logs.All())
+			}
+			if o := w.outcome("job"); o.Status != c.status {
+				t.Errorf("outcome %+v", o)
+			}
+		})
+	}
+}
+
+// lateOutcomes are those of a NATS that a rival's outcome reaches right after nobody was found to have ended the prompt.
+type lateOutcomes struct {
+	worker.Outcomes
+	first func()
+}
+
+func (o *lateOutcomes) TakeOver(ctx context.Context, prompt string, record uint64) (uint64, bool, error) {
+	o.first()
+	return o.Outcomes.TakeOver(ctx, prompt, record)
+}
+
 // A stop hands the prompt back with a word in its journal, so that it counts no attempt; the next worker sends again what
 // showed nothing.
 func TestHandedBack(t *testing.T) {

@@ -27,9 +27,14 @@ type Journal interface {
 
 // Outcomes keeps what every prompt ended in.
 type Outcomes interface {
-	// Publish stores o unless the prompt has an outcome already, which is ErrFenced. An outcome that is dead is copied
-	// to the dead letters, and one with a reply_to is sent there too.
-	Publish(ctx context.Context, o *Outcome, replyTo string) error
+	// Publish stores o unless the prompt has an outcome already, or was taken over after fence (0: or at all); both are
+	// ErrFenced. An outcome that is dead is copied to the dead letters, and one with a reply_to is sent there too.
+	Publish(ctx context.Context, o *Outcome, replyTo string, fence uint64) error
+	// TakeOver makes sure that no outcome is stored any more of those who held prompt before; one may be under way, and
+	// arrive at any time. record is the sequence of the journal's record with which the caller took the prompt: of two
+	// callers the later record wins, and the other one gets ErrFenced. It returns the fence for Publish, or that the prompt has its
+	// outcome.
+	TakeOver(ctx context.Context, prompt string, record uint64) (fence uint64, settled bool, err error)
 	// Settled says whether the prompt has an outcome, and completes what its publisher may have left undone.
 	Settled(ctx context.Context, prompt string) (bool, error)
 }

@@ -120,6 +120,7 @@ func (c *chaos) reconcile(ctx context.Context) {
 	check("outcomes = prompts accepted", len(l.outcomes), accepted)
 	check("outcomes of prompts that were not accepted", extra(l.outcomes, c.accepted), 0)
 	check("prompts with more than one outcome", repeated(l.outcomes), 0)
+	check("fences of overtaken workers left behind", c.fences(ctx), 0)
 	check("dead prompts = failed + interrupted + rejected", len(l.dead), l.statuses[worker.Failed]+l.statuses[worker.Interrupted]+l.statuses[worker.Rejected])
 	check("dead letters of prompts that are not dead, and the reverse", c.differ(ctx, l.dead, l.buried), 0)
 	check("actions delivered or dead = actions that outcomes name", l.states[outbox.Done]+l.states[outbox.Dead], len(l.fired))
@@ -252,6 +253,19 @@ func (c *chaos) stoodStill(at time.Time) bool {
 		}
 	}
 	return false
+}
+
+// fences counts what is stored beside the outcomes.
+func (c *chaos) fences(ctx context.Context) int {
+	s, err := c.js.Stream(ctx, "DGBOT_OUTCOMES")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter("dgbot.fences.>"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return len(info.State.Subjects)
 }
 
 // resent counts messages that the bot of that key received more than once.

@@ -5,7 +5,7 @@
 // Three things here carry promises:
 //
 //   - The journal and the outcomes are fenced. Each append expects the sequence that its writer read, each outcome
-//     expects that its prompt has none, whatever the status. See journal.go and outcomes.go.
+//     expects that its prompt has none, whatever the status, and was not taken over. See journal.go, outcomes.go, fence.go.
 //   - A worker never holds a prompt that it has no slot for, and no idle bot holds a slot that a busy one could use. See
 //     slots.go and taker.go.
 //   - Prompts of one visitor never overlap, and those of one lane keep their order. See lanes.go; heartbeat.go lets go of what

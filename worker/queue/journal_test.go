@@ -90,7 +90,7 @@ func TestOutcomesAreFenced(t *testing.T) {
 		for i := range 8 {
 			wg.Go(func() {
 				o := &worker.Outcome{ID: id, Bot: "support", Status: statuses[(i+round)%len(statuses)], Writer: fmt.Sprintf("w%d/%d", i, round)}
-				switch err := queues[i%2].Outcomes.Publish(b.ctx, o, ""); {
+				switch err := queues[i%2].Outcomes.Publish(b.ctx, o, "", 0); {
 				case err == nil:
 					wins.Add(1)
 				case errors.Is(err, worker.ErrFenced):
@@ -117,7 +117,7 @@ func TestAnOutcomeThatWasStoredUnheard(t *testing.T) {
 	for _, status := range []worker.Status{worker.Completed, worker.Failed} {
 		o := &worker.Outcome{ID: string(status), Bot: "support", Status: status, Writer: "w/1"}
 		for range 3 {
-			if err := q.Outcomes.Publish(b.ctx, o, ""); err != nil {
+			if err := q.Outcomes.Publish(b.ctx, o, "", 0); err != nil {
 				t.Errorf("publish again: %v", err)
 			}
 		}
@@ -147,7 +147,7 @@ func TestTheDeadLetterComesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := &worker.Outcome{ID: "p", Bot: "support", Status: worker.Failed, Writer: "w/1"}
-	if err := q.Outcomes.Publish(b.ctx, o, "dgbot-inbox.1"); err != nil {
+	if err := q.Outcomes.Publish(b.ctx, o, "dgbot-inbox.1", 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"dgbot.dead.prompts.support.p", "dgbot.outcomes.support.failed.p"} {
@@ -174,7 +174,7 @@ func TestAnOutcomeIsMadeToFit(t *testing.T) {
 		"greeting":   {Greeting: []worker.Stream{{Text: strings.Repeat("\x01", 30<<10)}}},
 	} {
 		o.ID, o.Bot, o.Status, o.Writer = name, "support", worker.Completed, "w/"+name
-		if err := q.Outcomes.Publish(b.ctx, o, ""); err != nil {
+		if err := q.Outcomes.Publish(b.ctx, o, "", 0); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
@@ -204,7 +204,7 @@ func TestRetryKeepsNumbers(t *testing.T) {
 		"payload": {Payload: `{"content":5,"data":{"order":9007199254740993}}`},
 	} {
 		o := &worker.Outcome{ID: id, Bot: "support", Status: worker.Failed, Writer: "w/" + id, Prompt: record}
-		if err := q.Outcomes.Publish(b.ctx, o, ""); err != nil {
+		if err := q.Outcomes.Publish(b.ctx, o, "", 0); err != nil {
 			t.Fatal(err)
 		}
 		archive, err := OpenArchive(b.ctx, q.JetStream, "dgbot")

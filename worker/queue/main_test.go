@@ -190,7 +190,7 @@ func (d *desk) Handle(ctx context.Context, job *worker.Job) worker.Disposition {
 		}
 	}
 	o := &worker.Outcome{ID: p.ID, Bot: p.Bot, Status: status, Writer: fmt.Sprintf("%p/%s", d, p.ID), Reason: fmt.Sprint(err)}
-	if err := d.q.Outcomes.Publish(ctx, o, ""); err != nil {
+	if err := d.q.Outcomes.Publish(ctx, o, "", 0); err != nil {
 		return worker.Disposition{Verb: worker.Leave}
 	}
 	d.done <- p.ID

@@ -42,6 +42,20 @@ func (n Names) Outcome(bot, status, prompt string) string {
 	return n.Prefix + ".outcomes." + bot + "." + status + "." + prompt
 }
 
+// fence is the subject of what keeps out the outcomes of those who held a prompt before. It is no outcome's, so that nobody
+// who reads outcomes sees it, and has as many tokens, so that one wildcard holds for both: see settling. "*" stands for any prompt.
+func (n Names) fence(prompt string) string {
+	if prompt != "*" {
+		prompt = rules.EncodeToken(prompt)
+	}
+	return n.Prefix + ".fences.prompts.taken." + prompt
+}
+
+// settling holds the prompt's outcome and its fence.
+func (n Names) settling(prompt string) string {
+	return n.Prefix + ".*.*.*." + rules.EncodeToken(prompt)
+}
+
 // DeadPrompt is the subject of a prompt's dead letter.
 func (n Names) DeadPrompt(bot, prompt string) string {
 	return n.Prefix + ".dead.prompts." + bot + "." + rules.EncodeToken(prompt)

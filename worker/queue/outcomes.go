@@ -23,13 +23,15 @@ type Outcomes struct {
 	names  Names
 	stream jetstream.Stream
 	conn   *nats.Conn
+	fences bool // the stream holds them: see TakeOver
 }
 
-// Publish stores o, expecting that its prompt has no outcome under any bot and status, and sends a copy to replyTo.
+// Publish stores o, expecting that its prompt has no outcome under any bot and status and was not taken over after fence, and
+// sends a copy to replyTo.
 //
 // A dead letter is stored before its outcome, because nobody looks at a prompt again that has one. The journal has
 // settled by then that the prompt ends so, whoever publishes it.
-func (s *Outcomes) Publish(ctx context.Context, o *worker.Outcome, replyTo string) error {
+func (s *Outcomes) Publish(ctx context.Context, o *worker.Outcome, replyTo string, fence uint64) error {
 	data, err := s.encode(o)
 	if err != nil {
 		return err
@@ -40,10 +42,12 @@ func (s *Outcomes) Publish(ctx context.Context, o *worker.Outcome, replyTo strin
 		}
 	}
 	msg := &nats.Msg{Subject: s.names.Outcome(o.Bot, string(o.Status), o.ID), Data: data, Header: header(o)}
-	anyStatus := s.names.Outcome("*", "*", o.ID)
-	_, err = s.store(ctx, msg, jetstream.WithExpectLastSequenceForSubject(0, anyStatus), s.mine(anyStatus, o.Writer))
-	if err != nil {
+	guard := jetstream.WithExpectLastSequenceForSubject(fence, s.settling(o.ID))
+	if _, err = s.store(ctx, msg, guard, s.mine(s.settling(o.ID), o.Writer, fence)); err != nil {
 		return err
+	}
+	if fence != 0 {
+		s.lift(ctx, o.ID)
 	}
 	s.reply(replyTo, o, data)
 	return nil
@@ -57,16 +61,14 @@ func (s *Outcomes) bury(ctx context.Context, o *worker.Outcome, data []byte) err
 	return err
 }
 
-func (s *Outcomes) mine(subject, writer string) func(context.Context) (uint64, bool, bool, error) {
+// mine says whether what stands on subject since the message at sequence after was written by writer ("": by none).
+func (s *Outcomes) mine(subject, writer string, after uint64) func(context.Context) (uint64, bool, bool, error) {
 	return func(ctx context.Context) (uint64, bool, bool, error) {
-		msg, err := s.stream.GetLastMsgForSubject(ctx, subject)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return 0, false, false, nil
-		}
-		if err != nil {
+		msg, err := s.last(ctx, subject)
+		if msg == nil || err != nil {
 			return 0, false, false, err
 		}
-		return msg.Sequence, true, msg.Header.Get(headerWriter) == writer, nil
+		return msg.Sequence, msg.Sequence != after, writer != "" && msg.Header.Get(headerWriter) == writer, nil
 	}
 }
 
@@ -79,16 +81,28 @@ func (s *Outcomes) reply(to string, o *worker.Outcome, data []byte) {
 	}
 }
 
-// Settled says whether prompt has an outcome.
+// Settled says whether prompt has an outcome, and removes the fence that a publisher who died may have left.
 func (s *Outcomes) Settled(ctx context.Context, prompt string) (bool, error) {
-	_, err := s.stream.GetLastMsgForSubject(ctx, s.names.Outcome("*", "*", prompt))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return false, nil
-	}
+	msg, err := s.last(ctx, s.names.Outcome("*", "*", prompt))
 	if err != nil {
 		return false, fmt.Errorf("look for the outcome of prompt %q: %w", prompt, err)
 	}
+	if msg == nil {
+		return false, nil
+	}
+	if fence, err := s.last(ctx, s.names.fence(prompt)); fence != nil && err == nil {
+		s.lift(ctx, prompt)
+	}
 	return true, nil
+}
+
+// last returns the last message on subject, nil if there is none.
+func (s *Outcomes) last(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	msg, err := s.stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	return msg, err
 }
 
 // encode writes o as JSON, made smaller step by step until NATS takes it.

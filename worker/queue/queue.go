@@ -97,7 +97,8 @@ func Open(ctx context.Context, c Config, extra ...jetstream.StreamConfig) (*Queu
 	}
 	pub := publisher{c.JetStream, c.Publish, c.Log}
 	q.Journal = &Journal{publisher: pub, names: q.Names, stream: journal}
-	q.Outcomes = &Outcomes{publisher: pub, names: q.Names, stream: outcomes, conn: c.Conn}
+	q.Outcomes = &Outcomes{publisher: pub, names: q.Names, stream: outcomes, conn: c.Conn,
+		fences: covers(outcomes.CachedInfo().Config.Subjects, q.Names.fence("*"))}
 	q.Claims, err = openClaims(ctx, &c)
 	return q, err
 }

@@ -34,7 +34,7 @@ func (c *Config) streams() []jetstream.StreamConfig {
 			Description: "dgworker: what was sent, shown and decided, by prompt",
 		},
 		{
-			Name: n.Stream("OUTCOMES"), Subjects: []string{n.Prefix + ".outcomes.>"}, MaxAge: c.Retain,
+			Name: n.Stream("OUTCOMES"), Subjects: []string{n.Prefix + ".outcomes.>", n.fence("*")}, MaxAge: c.Retain,
 			Description: "dgworker: the one final record of every prompt",
 		},
 		{
@@ -98,6 +98,12 @@ func compare(c *Config, got, want jetstream.StreamConfig) error {
 	refuse(want.AllowRollup && !got.AllowRollup, "it must allow rollups")
 	refuse(want.AllowMsgTTL && !got.AllowMsgTTL, "it must allow a TTL per message")
 	refuse(want.MaxAge == 0 && got.MaxAge != 0, "its messages expire after %s, which would lose what nobody has handled", got.MaxAge)
+	for _, subject := range want.Subjects[1:] {
+		if !covers(got.Subjects, subject) {
+			c.Log.Warn("stream lacks a subject and stays as it is: the outcome of a worker that was overtaken is kept out by time alone; add the subject with `nats stream edit`",
+				zap.String("stream", got.Name), zap.String("subject", subject))
+		}
+	}
 	if got.Replicas != want.Replicas || got.Storage != want.Storage || got.MaxAge != want.MaxAge {
 		c.Log.Warn("stream is configured otherwise and stays as it is", zap.String("stream", got.Name),
 			zap.Int("replicas", got.Replicas), zap.Int("wanted_replicas", want.Replicas),
