@@ -88,8 +88,9 @@ func (c *conversation) publish(e Ending) error {
 }
 
 // publishLeased publishes the outcome while the prompt is known to be this worker's: NATS has heard of it lately, or the lease of
-// the last append runs. Where neither is so, it asks the journal. A worker that was paused and overtaken so finds out before it
-// writes a dead letter; that its outcome is refused is up to the fence of the one who took over.
+// the last append runs. Where neither is so, it asks the journal. The outcome of one that was overtaken is refused by the fence of
+// who took over, see Outcomes.TakeOver; the lease is for a stream of somebody's own that holds no fences. It can't bound
+// what is under way already.
 func (c *conversation) publishLeased(o *Outcome) error {
 	for {
 		ctx, cancel := context.WithDeadlineCause(c.ctx, c.ours(), errLeaseOver)

@@ -270,12 +270,17 @@ func TestRolesUnderTheirPermissions(t *testing.T) {
 	shop, _ := p.as("shop")
 	heard := p.follow(shop, "backoffice.>")
 
+	_, before := p.as("worker") // one that had a prompt and let go of it
+	if _, err := before.Publish(p.ctx, "dgbot.journal.taken", []byte(`{"writer":"gone","failed":{"attempt":1,"reason":"x"}}`)); err != nil {
+		t.Fatal(err)
+	}
 	_, producer := p.as("producer")
 	for _, prompt := range []struct{ subject, payload string }{
 		{"dgbot.prompts.support", `{"id":"plain","content":"refund 1"}`},
 		{"dgbot.prompts.support.lane-1", `{"id":"laned","content":"hello"}`},
 		{"dgbot.prompts.support.lane-1", `{"id":"again","content":"hello"}`}, // its visitor's claims are taken
 		{"dgbot.prompts.support.lane-1", `{"id":"other","content":"hello","visitor_id":"v-2"}`},
+		{"dgbot.prompts.support", `{"id":"taken","content":"hello"}`},
 		{"dgbot.prompts.support", `{"id":"failed","content":"drop"}`},
 		{"dgbot.prompts.nobody", `{"id":"unknown","content":"x"}`},
 	} {
@@ -283,7 +288,7 @@ func TestRolesUnderTheirPermissions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wanted := map[string]bool{"plain": true, "laned": true, "again": true, "other": true, "failed": true, "unknown": true}
+	wanted := map[string]bool{"plain": true, "laned": true, "again": true, "other": true, "failed": true, "unknown": true, "taken": true}
 	p.outcome(outcomes, "every prompt", func(o *worker.Outcome) bool { delete(wanted, o.ID); return len(wanted) == 0 })
 	p.until("what rules publish", heard, func(m *nats.Msg) bool { return m.Subject == "backoffice.plain" })
 	if path := <-hook.posts; path != "/plain" { // at the second attempt: a schedule
