@@ -201,7 +201,7 @@ func TestStopWaitsForAttempts(t *testing.T) {
 	stopped := make(chan error, 2)
 	go func() { stopped <- o.Stop(ctxOf(t)) }()
 	go func() { stopped <- o.Stop(ctxOf(t)) }()
-	<-o.running.Done()
+	<-o.snapshot()[0].stopped
 	enqueueRaw(t, o, "a2") // nobody takes it any more
 	o.watcher.Wait()
 	select {
