@@ -28,6 +28,7 @@ type Bot struct {
 	MaxTranscript       int           // bytes kept of what was said; beyond it the transcript is cut; defaults to 512 KiB
 	MaxEvents           int           // events that rules can see, a conversation; defaults to 1000
 	MaxContent          int           // bytes a visitor message may have; defaults to 32 KiB
+	Breaker             Breaker       // opens by sockets that can't be opened; defaults to {10, 0.5, 60s, 1s, 30s}
 }
 
 // Webhook is one entry of `webhooks`: an endpoint that rules may post to.

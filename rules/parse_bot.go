@@ -34,6 +34,7 @@ func (p *parser) bot(e entry) *Bot {
 		Settle: time.Second, ConnectTimeout: 10 * time.Second, TurnTimeout: 5 * time.Minute,
 		HandoffWait: defaultHandoffWait, ResumeWait: 30 * time.Second,
 		MaxAttempts: 5, MaxTurns: 10, MaxFrame: 1 << 20, MaxTranscript: 512 << 10, MaxEvents: 1000, MaxContent: defaultMaxContent,
+		Breaker: Breaker{Requests: 10, Ratio: 0.5, Window: time.Minute, Open: time.Second, MaxOpen: 30 * time.Second},
 	}
 	keyed, waits := false, false
 	limit := e.at
@@ -60,6 +61,7 @@ func (p *parser) bot(e entry) *Bot {
 		"max_transcript":    func(e entry) { p.size(e, &b.MaxTranscript, 1<<10, 64<<20) },
 		"max_events":        func(e entry) { p.number(e, &b.MaxEvents, 1, 100_000) },
 		"max_content":       func(e entry) { p.size(e, &b.MaxContent, 1, 1<<20) },
+		"breaker":           func(e entry) { p.breaker(e, &b.Breaker) },
 	})
 	if ok && !keyed {
 		p.problem(e.at, "add key: …, DGbot's chatbot id", "bot %s has no key", e.key)

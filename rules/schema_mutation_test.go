@@ -34,6 +34,7 @@ bots:
     max_transcript: 4096
     max_events: 10
     max_content: 32KiB
+    breaker: {requests: 10, ratio: 50%, window: 60s, open: 1s, max_open: 30s}
   other: {key: k, rate: 0.5}
 webhooks:
   office:

@@ -38,6 +38,7 @@ func TestDefaults(t *testing.T) {
 		TurnTimeout: 5 * time.Minute, ConversationTimeout: 30 * time.Minute, OnHandoff: "end", HandoffWait: 30 * time.Minute,
 		Resend: "unobserved", ResumeWait: 30 * time.Second, MaxAttempts: 5, MaxTurns: 10, MaxFrame: 1 << 20,
 		MaxTranscript: 512 << 10, MaxEvents: 1000, MaxContent: 32 << 10,
+		Breaker: Breaker{10, 0.5, time.Minute, time.Second, 30 * time.Second},
 	}); !reflect.DeepEqual(bot, want) {
 		t.Errorf("got  %+v\nwant %+v", bot, want)
 	}
@@ -83,6 +84,7 @@ bots:
     max_transcript: 1MB
     max_events: 10
     max_content: ${UNSET:4096}
+    breaker: {requests: 2, ratio: 25%, window: 3s, open: 4s, max_open: 5s}
 webhooks:
   w:
     url: http://10.20.1.1:9000/in?x=1
@@ -124,6 +126,7 @@ webhooks:
 		Name: "a", Key: "from ${KEY} ${KEY} default", URL: "ws://10.0.0.1:8080/ws", CA: "/etc/ca.pem", ConnectTimeout: time.Second,
 		TurnTimeout: 2 * time.Minute, ConversationTimeout: 2 * time.Hour, OnHandoff: "wait", HandoffWait: 2 * time.Hour,
 		Resend: "never", MaxAttempts: 7, MaxTurns: 3, Rate: 0.5, MaxFrame: 64 << 10, MaxTranscript: 1e6, MaxEvents: 10, MaxContent: 4096,
+		Breaker: Breaker{2, 0.25, 3 * time.Second, 4 * time.Second, 5 * time.Second},
 	}); !reflect.DeepEqual(bot, want) {
 		t.Errorf("got  %+v\nwant %+v", bot, want)
 	}

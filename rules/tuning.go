@@ -26,7 +26,7 @@ type Tuning struct {
 	Breaker             Breaker
 }
 
-// Breaker says when an endpoint that keeps failing is left alone.
+// Breaker says when an endpoint or a bot that keeps failing is left alone. The defaults are an endpoint's.
 type Breaker struct {
 	Requests int           // attempts that the window must hold before it can open; defaults to 10
 	Ratio    float64       // share of them that must have failed; defaults to 0.5

@@ -7,20 +7,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
-)
 
-// The breaker of a bot. While it is open no prompt is taken for that bot, so none uses up an attempt.
-const (
-	breakerWindow   = 60 * time.Second // what is counted
-	breakerRequests = 10               // at least so many dials …
-	breakerShare    = 0.5              // … of which so many failed open it
-	breakerOpen     = time.Second      // for so long at first, then twice as long after each failed probe
-	breakerOpenMax  = 30 * time.Second
+	"dgworker/rules"
 )
 
 // breaker counts dials that failed. It is not gobreaker because it must wait (a line that is closed stops pulling, and
-// wakes when it opens) and because Retry-After closes it for a time that the bot chose.
+// wakes when it opens) and because Retry-After closes it for a time that the bot chose. While it is open no prompt is taken
+// for the bot, so none uses up an attempt.
 type breaker struct {
+	cfg   rules.Breaker
 	log   *zap.Logger
 	gauge prometheus.Gauge
 
@@ -35,22 +30,22 @@ type breaker struct {
 	changed chan struct{} // closed and replaced whenever somebody who waits should look again
 }
 
-func newBreaker(log *zap.Logger, gauge prometheus.Gauge) *breaker {
-	return &breaker{log: log, gauge: gauge, backoff: breakerOpen, changed: make(chan struct{})}
+func newBreaker(cfg rules.Breaker, log *zap.Logger, gauge prometheus.Gauge) *breaker {
+	return &breaker{cfg: cfg, log: log, gauge: gauge, backoff: cfg.Open, changed: make(chan struct{})}
 }
 
 func (b *breaker) note(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if now.Sub(b.since) > breakerWindow {
+	if now.Sub(b.since) > b.cfg.Window {
 		b.since, b.dials, b.failed = now, 0, 0
 	}
 	b.dials++
 	if err != nil {
 		b.failed++
 	}
-	if !b.open && b.dials >= breakerRequests && float64(b.failed) >= breakerShare*float64(b.dials) {
+	if !b.open && b.dials >= b.cfg.Requests && float64(b.failed) >= b.cfg.Ratio*float64(b.dials) {
 		b.trip(err)
 	}
 }
@@ -59,12 +54,12 @@ func (b *breaker) note(err error) {
 func (b *breaker) trip(err error) {
 	b.open, b.pauseTo = true, time.Now().Add(b.backoff)
 	b.log.Warn("bot is down: no prompt is taken for it", zap.Error(err), zap.Duration("probe_in", b.backoff))
-	b.backoff = min(2*b.backoff, breakerOpenMax)
+	b.backoff = min(2*b.backoff, b.cfg.MaxOpen)
 	b.gauge.Set(1)
 }
 
 func (b *breaker) close() {
-	b.open, b.pauseTo, b.backoff = false, time.Time{}, breakerOpen
+	b.open, b.pauseTo, b.backoff = false, time.Time{}, b.cfg.Open
 	b.since, b.dials, b.failed = time.Now(), 0, 0
 	b.gauge.Set(0)
 	b.log.Info("bot is back")

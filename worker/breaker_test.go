@@ -11,13 +11,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/zap"
+
+	"dgworker/rules"
 )
 
 var errDown = errors.New("down")
 
+var asDefault = rules.Breaker{Requests: 10, Ratio: 0.5, Window: time.Minute, Open: time.Second, MaxOpen: 30 * time.Second}
+
 func newTestBreaker() (*breaker, prometheus.Gauge) {
 	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "open"})
-	return newBreaker(zap.NewNop(), gauge), gauge
+	return newBreaker(asDefault, zap.NewNop(), gauge), gauge
 }
 
 func noteMany(b *breaker, n int, err error) {
@@ -53,7 +57,7 @@ func TestBreakerForgetsAfterItsWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := newTestBreaker()
 		noteMany(b, 9, errDown)
-		time.Sleep(breakerWindow + time.Second)
+		time.Sleep(asDefault.Window + time.Second)
 		b.note(errDown)
 		if b.open {
 			t.Error("opened by failures of an earlier window")
@@ -113,8 +117,8 @@ func TestBreakerProbes(t *testing.T) {
 			at += 100 * time.Millisecond
 		}
 		noteMany(b, 10, errDown)
-		if d := b.closedFor(); d != breakerOpen {
-			t.Errorf("after it had closed it opens for %s, want %s again", d, breakerOpen)
+		if d := b.closedFor(); d != asDefault.Open {
+			t.Errorf("after it had closed it opens for %s, want %s again", d, asDefault.Open)
 		}
 	})
 }

@@ -22,8 +22,8 @@ func TestLimits(t *testing.T) {
 		"turn_timeout, silence":     {"turn_timeout: 150ms", "Hi", func(*visit) {}, "turn_timeout"},
 		"turn_timeout, a tool":      {"turn_timeout: 150ms", "Hi", func(v *visit) { v.stream("m", "x"); v.send(calling("t")) }, "turn_timeout"},
 		"turn_timeout, chatter":     {"turn_timeout: 300ms, settle: 200ms", "Hi", func(v *visit) { v.chatter(30 * time.Millisecond) }, "turn_timeout"},
-		"conversation_timeout":      {"conversation_timeout: 200ms", "Hi", func(*visit) {}, "conversation_timeout"},
-		"the prompt's own deadline": {"", `{"content":"Hi","timeout":0.2}`, func(*visit) {}, "deadline"},
+		"conversation_timeout":      {"conversation_timeout: 1s", "Hi", func(*visit) {}, "conversation_timeout"},
+		"the prompt's own deadline": {"", `{"content":"Hi","timeout":1}`, func(*visit) {}, "deadline"},
 		"max_frame":                 {"max_frame: 1KiB", "Hi", func(v *visit) { v.stream("m", strings.Repeat("x", 2000)) }, "max_frame"},
 		"max_events":                {"max_events: 5", "Hi", func(v *visit) { v.many(20, returned("t", "done")) }, "max_events"},
 		"max_events, streams":       {"max_events: 5", "Hi", func(v *visit) { v.send(start("open")); v.many(20, start("m"), end("m")) }, "max_events"},
@@ -197,6 +197,27 @@ func TestDownForAWhile(t *testing.T) {
 	w.expect(o, worker.Completed, "")
 	if o.Response != "Back again." || o.Attempts != 4 || len(o.History) != 3 {
 		t.Errorf("outcome %+v", o)
+	}
+}
+
+// A breaker that opens before max_attempts is reached leaves a lone prompt of a bot that is down waiting, for as long as it takes.
+func TestALonePromptOutlivesItsBot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "breaker: {requests: 2, open: 50ms, max_open: 100ms}", "", refuse(503, ""), refuse(503, ""), refuse(503, ""), refuse(503, ""), refuse(503, ""), refuse(503, ""), says("Back again."))
+	for n := uint64(1); ; n++ {
+		d := w.worker.Handle(w.ctx, job("Hi", n))
+		if d.Verb == worker.Ack {
+			break
+		}
+		if err := w.worker.Admit(w.ctx, "support"); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(min(d.After, 1300*time.Millisecond)) // as NATS keeps it back
+	}
+	o := w.outcome("job")
+	w.expect(o, worker.Completed, "")
+	if o.Attempts != 2 || len(o.History) != 1 {
+		t.Errorf("%d attempts of %+v", o.Attempts, o.History)
 	}
 }
 

@@ -43,7 +43,7 @@ func newLine(b *rules.Bot, dials int, log *zap.Logger, m *Metrics) (*Line, error
 	if b.Rate > 0 {
 		l.limiter = rate.NewLimiter(rate.Limit(b.Rate), max(1, int(b.Rate)))
 	}
-	l.breaker = newBreaker(log.With(zap.String("bot", b.Name)), m.breaker.WithLabelValues(b.Name))
+	l.breaker = newBreaker(b.Breaker, log.With(zap.String("bot", b.Name)), m.breaker.WithLabelValues(b.Name))
 	return l, nil
 }
 

@@ -112,8 +112,8 @@ func TestTurns(t *testing.T) {
 		}, "Still here.", nil, worker.Tools{}},
 		"whatever comes starts the quiet time anew": {func(v *visit) {
 			v.stream("m1", "One.")
-			for range 4 {
-				v.pause(settle / 3)
+			for range 8 {
+				v.pause(settle / 6)
 				v.send(`{"type":"typing"}`)
 			}
 			v.stream("m2", "Two.")
