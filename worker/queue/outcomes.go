@@ -46,10 +46,10 @@ func (s *Outcomes) Publish(ctx context.Context, o *worker.Outcome, replyTo strin
 	if _, err = s.store(ctx, msg, guard, s.mine(s.settling(o.ID), o.Writer, fence)); err != nil {
 		return err
 	}
+	s.reply(replyTo, o, data)
 	if fence != 0 {
 		s.lift(ctx, o.ID)
 	}
-	s.reply(replyTo, o, data)
 	return nil
 }
 
