@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
@@ -50,8 +51,25 @@ func ensureStream(ctx context.Context, cfg Config) (jetstream.Stream, error) {
 	return stream, usable(got)
 }
 
+// A cluster that is electing a leader leaves a question without an answer: it is asked so often, for so long each time.
+const (
+	openTries = 3
+	openWait  = 5 * time.Second
+)
+
 // openStream opens a stream, and creates it if it is missing.
 func openStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	for try := 1; ; try++ {
+		asking, cancel := context.WithTimeout(ctx, openWait)
+		stream, err := openOnce(asking, js, want)
+		cancel()
+		if try == openTries || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return stream, err
+		}
+	}
+}
+
+func openOnce(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	stream, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = js.CreateStream(ctx, want)
