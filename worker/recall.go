@@ -87,8 +87,9 @@ func (c *conversation) awaitHolder() error {
 	return c.awaitLease()
 }
 
-// awaitLease waits while another worker has written so lately that it may be at work still: see publishLeased. One that died is found out only after AckWait, and then this is over. Clocks may differ: whatever that
-// record's says, it is no later than now, and the fence of the next append tells whether more came meanwhile.
+// awaitLease waits while another worker has written so lately that it may be at work still: see publishLeased. One that died
+// is found out only after AckWait, and then this is over. Clocks may differ: whatever that record's says, it is no later
+// than now, and the fence of the next append tells whether more came meanwhile.
 func (c *conversation) awaitLease() error {
 	left := min(time.Until(c.state.LastAt.Add(c.w.Lease)), c.w.Lease)
 	if left <= 0 {
