@@ -187,7 +187,8 @@ func (l *lane) interrupt() {
 // take starts the attempt of an action, or gives it back if the gate has closed while it was on its way.
 func (l *lane) take(ctx context.Context, msg jetstream.Msg) {
 	pass, ok := l.gate.enter()
-	if !ok || ctx.Err() != nil {
+	// The outbox is asked too: a context is done a moment before those that are made from it.
+	if !ok || ctx.Err() != nil || l.o.running.Err() != nil {
 		if ok {
 			pass.release()
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"dgworker/sinks"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 func TestDeliveredActionLeavesASmallMarker(t *testing.T) {
@@ -201,7 +203,7 @@ func TestStopWaitsForAttempts(t *testing.T) {
 	stopped := make(chan error, 2)
 	go func() { stopped <- o.Stop(ctxOf(t)) }()
 	go func() { stopped <- o.Stop(ctxOf(t)) }()
-	<-o.snapshot()[0].stopped
+	<-o.running.Done()
 	enqueueRaw(t, o, "a2") // nobody takes it any more
 	o.watcher.Wait()
 	select {
@@ -219,6 +221,27 @@ func TestStopWaitsForAttempts(t *testing.T) {
 	item(t, o, "a1", Done)
 	if i := item(t, o, "a2", Todo); len(i.Attempts) != 0 {
 		t.Errorf("a2 is %+v", i)
+	}
+}
+
+// given is a message that notes that it was given back.
+type given struct {
+	jetstream.Msg
+	back bool
+}
+
+func (g *given) Nak() error { g.back = true; return nil }
+
+// From the moment that the outbox stops nothing is begun, also by a lane that has not heard of it yet.
+func TestNothingBeginsAfterStop(t *testing.T) {
+	t.Parallel()
+	o := open(t, startServer(t).connect())
+	set(t, o, fast("refunds", newManual()))
+	lane := o.snapshot()[0]
+	o.halt()
+	msg := new(given)
+	if lane.take(context.Background(), msg); !msg.back {
+		t.Error("an action was begun after Stop")
 	}
 }
 
