@@ -119,9 +119,7 @@ func TestTheWaitOutlivesItsWorker(t *testing.T) {
 		v.sync()
 		close(offered)
 	}), talk(func(*visit) {}))
-	ctx, stop := context.WithCancel(w.ctx)
-	go func() { <-offered; stop() }()
-	if d := w.worker.Handle(ctx, job("A person, please", 1)); d.Verb != worker.Nak || d.After != 0 {
+	if d := w.lose(job("A person, please", 1), offered, context.Canceled); d.Verb != worker.Nak || d.After != 0 {
 		t.Fatalf("a worker that stops does %+v with the prompt, want to hand it back", d)
 	}
 	w.worker = w.another()

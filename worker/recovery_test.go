@@ -234,9 +234,7 @@ func TestOutcomeThatWasUnderWay(t *testing.T) {
 		}
 		v.stream("m", "ok")
 	}))
-	ctx, lose := context.WithCancelCause(w.ctx)
-	go func() { <-asked; lose(worker.ErrFenced) }()
-	if d := w.worker.Handle(ctx, job("Hello", 1)); d.Verb != worker.Leave {
+	if d := w.lose(job("Hello", 1), asked, worker.ErrFenced); d.Verb != worker.Leave {
 		t.Fatalf("disposition %+v", d)
 	}
 	w.worker = w.another()
@@ -255,9 +253,7 @@ func TestOutcomeThatCameFirst(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{})
 	w := newWorld(t, "", "", talk(func(v *visit) { v.hear(); close(asked) }))
-	ctx, lose := context.WithCancelCause(w.ctx)
-	go func() { <-asked; lose(worker.ErrFenced) }()
-	w.worker.Handle(ctx, job("Hello", 1))
+	w.lose(job("Hello", 1), asked, worker.ErrFenced)
 	late := &lateOutcomes{Outcomes: w.queue.Outcomes, first: func() {
 		o := &worker.Outcome{ID: "job", Bot: "support", Status: worker.Handoff, Writer: "late/1"}
 		if err := w.queue.Outcomes.Publish(w.ctx, o, "", 0); err != nil {
@@ -327,10 +323,7 @@ func TestHandedBack(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{})
 	w := newWorld(t, "", "", talk(func(v *visit) { v.hear(); close(asked) }), says("Hi"))
-	stopping := errors.New("stopping")
-	ctx, stop := context.WithCancelCause(w.ctx)
-	go func() { <-asked; stop(stopping) }()
-	if d := w.worker.Handle(ctx, job("Hello", 1)); d.Verb != worker.Nak || d.After != 0 {
+	if d := w.lose(job("Hello", 1), asked, errors.New("stopping")); d.Verb != worker.Nak || d.After != 0 {
 		t.Fatalf("disposition %+v", d)
 	}
 	records := w.journal.all()

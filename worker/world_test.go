@@ -123,6 +123,13 @@ func job(payload string, n uint64) *worker.Job {
 	}
 }
 
+// lose brings the prompt to the worker, and takes it away again for that reason once heard is closed.
+func (w *world) lose(j *worker.Job, heard <-chan struct{}, why error) worker.Disposition {
+	ctx, stop := context.WithCancelCause(w.ctx)
+	go func() { <-heard; stop(why) }()
+	return w.worker.Handle(ctx, j)
+}
+
 // handle brings the prompt to the worker until it is acknowledged, and returns its outcome.
 func (w *world) handle(payload string) *worker.Outcome {
 	w.t.Helper()
