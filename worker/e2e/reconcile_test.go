@@ -129,7 +129,7 @@ func (c *chaos) reconcile(ctx context.Context) {
 	check("action ids enqueued twice", repeated(l.enqueued), 0)
 	check("action ids known twice", repeated(l.stored)+repeated(l.fired)+l.twice, 0)
 	check("visitors who spoke on two connections", c.overlaps(), 0)
-	check("visitors who were there twice at once", c.visitorsTwice(), 0)
+	check("visitors who were there twice at once", c.visitorsTwice(ctx), 0)
 	check("messages sent again though resend is never", c.resent("never"), 0)
 	check("order violations within a lane", c.disorder(), 0)
 	ids, again, forged := c.receiver.counts()
@@ -227,7 +227,7 @@ func promptOf(m dgbotsim.Message) string {
 
 // visitorsTwice counts connections of a visitor that were opened while another was open, for the same prompt or another. The
 // connection of a worker that is stopped stays open without its doing.
-func (c *chaos) visitorsTwice() int {
+func (c *chaos) visitorsTwice(ctx context.Context) int {
 	prompts := map[int64]string{}
 	for _, m := range c.sim.Received() {
 		if id := promptOf(m); id != "" {
@@ -241,8 +241,32 @@ func (c *chaos) visitorsTwice() int {
 		}
 		n++
 		c.t.Logf("visitor %s was there twice at %s, for %q and %q", o.Visitor, o.At.Format(time.StampMilli), prompts[o.Older], prompts[o.Newer])
+		c.logVisitor(ctx, o.Visitor)
+	}
+	if n > 0 {
+		c.t.Logf("workers stood still: %v", c.stopped)
 	}
 	return n
+}
+
+// logVisitor logs the journals of that visitor's prompts.
+func (c *chaos) logVisitor(ctx context.Context, visitor string) {
+	s, err := c.js.Stream(ctx, "DGBOT_JOURNAL")
+	if err != nil {
+		return
+	}
+	logged := map[string]bool{}
+	for next := uint64(1); ; next++ {
+		m, err := s.GetMsg(ctx, next, jetstream.WithGetMsgSubject("dgbot.journal.*"))
+		if err != nil {
+			return
+		}
+		next = m.Sequence
+		if id := strings.TrimPrefix(m.Subject, "dgbot.journal."); !logged[id] && strings.Contains(string(m.Data), visitor) {
+			logged[id] = true
+			c.logJournal(ctx, id)
+		}
+	}
 }
 
 // stoodStill says whether a worker was stopped at that time, or had only just gone on.

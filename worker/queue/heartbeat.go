@@ -43,7 +43,7 @@ func newHeartbeat(ackWait time.Duration, confirm func(context.Context) error) *h
 }
 
 // life is how long a message is this worker's after a beat that was heard. What AckWait leaves over is for hanging up.
-func (h *heartbeat) life() time.Duration { return 3 * h.every * 19 / 20 }
+func (h *heartbeat) life() time.Duration { return 3 * h.every * 9 / 10 }
 
 // hold keeps m alive until release. The context that it returns ends when m may have gone to another worker.
 func (h *heartbeat) hold(ctx context.Context, m progress) (held context.Context, one *holding) {

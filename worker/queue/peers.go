@@ -74,7 +74,7 @@ const (
 // cut off, and then it lets go by itself AckWait after NATS has heard of it last: see heartbeat. This worker's connection
 // tells how long ago that can have been: while it is younger than AckWait, the others' may be about to come back.
 func (p *Peers) Holds(ctx context.Context, identity, prompt string) (bool, error) {
-	for {
+	for again := false; ; again = true {
 		asking, cancel := context.WithTimeout(ctx, answerWait)
 		m, err := p.conn.RequestWithContext(asking, p.names.holder(identity), []byte(prompt))
 		cancel()
@@ -83,10 +83,10 @@ func (p *Peers) Holds(ctx context.Context, identity, prompt string) (bool, error
 			return string(m.Data) == answerYes, nil
 		case ctx.Err() != nil:
 			return false, context.Cause(ctx)
-		case !p.young():
+		case !p.young() && (again || !errors.Is(err, nats.ErrNoResponders)):
 			return false, nil
 		case errors.Is(err, nats.ErrNoResponders):
-			err = wait(ctx, askAgain)
+			err = wait(ctx, askAgain) // once at least: one that has just lost its connection may be hanging up
 		default:
 			err = nil // it took its time already
 		}

@@ -57,3 +57,20 @@ func TestPeersThatMayComeBack(t *testing.T) {
 		t.Error("asked on after the end")
 	}
 }
+
+// One that has just lost its connection gets a moment to hang up, or to come back, before it counts as gone.
+func TestNobodyAnswersIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	config, _ := b.config()
+	q := b.openWith(config)
+	p := newPeers(&q.Config)
+	p.since = time.Now().Add(-time.Hour)
+	start := time.Now()
+	if holds, err := p.Holds(b.ctx, "gone", "p"); holds || err != nil {
+		t.Errorf("holds: %v, %v", holds, err)
+	}
+	if took := time.Since(start); took < askAgain {
+		t.Errorf("taken over after %s", took)
+	}
+}
