@@ -60,7 +60,8 @@ const flushAfter = 250 * time.Millisecond
 // run carries out one step of the plan over one socket, which is open, and returns when the socket has served.
 func (c *conversation) run(st step, conn *dgbot.Conn) (why *stop) {
 	c.reset(conn)
-	defer context.AfterFunc(c.ctx, func() { c.end(&stop{err: context.Cause(c.ctx)}) })()
+	ctx := c.ctx
+	defer context.AfterFunc(ctx, func() { c.letGo(conn, context.Cause(ctx)) })()
 	opened := aside(func() { c.open(st) })
 	defer func() { // also where a panic passes by: socket and alarms would outlive the prompt
 		conn.Close()
@@ -91,6 +92,17 @@ func (c *conversation) reset(conn *dgbot.Conn) {
 	c.turn = resumeTurn(c.state.turn(), c.bot.MaxTranscript)
 }
 
+// letGo hangs up because the prompt is to be handed back, or is another worker's by now, which is about to dial as the same
+// visitor. It waits for no step: one may hold mu and wait for NATS, whose client lets nobody in while it connects
+// again, whatever context they have.
+func (c *conversation) letGo(conn *dgbot.Conn, why error) {
+	if errors.Is(why, ErrFenced) {
+		conn.Cut()
+	}
+	conn.Close()
+	c.end(&stop{err: why})
+}
+
 // end ends the run from outside of it.
 func (c *conversation) end(s *stop) {
 	c.mu.Lock()
@@ -98,10 +110,14 @@ func (c *conversation) end(s *stop) {
 	c.endLocked(s)
 }
 
-// endLocked ends the run; the first reason stands. Closing the socket wakes the reader.
+// endLocked ends the run; the first reason stands. Closing the socket wakes the reader. A failure after the context's end is
+// that end's doing and not the bot's.
 func (c *conversation) endLocked(s *stop) {
 	if c.stop != nil {
 		return
+	}
+	if s.ending == nil && c.ctx.Err() != nil {
+		s = &stop{err: context.Cause(c.ctx)}
 	}
 	c.stop = s
 	c.conn.Close()

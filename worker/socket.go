@@ -78,6 +78,8 @@ func (c *conversation) step(f dgbot.Frame, err error) bool {
 	defer c.mu.Unlock()
 	switch {
 	case c.stop != nil:
+	case c.ctx.Err() != nil: // whoever hangs up may not have come to say so yet: see letGo
+		c.endLocked(&stop{})
 	case err != nil:
 		c.onCut(err)
 	case !c.begun:

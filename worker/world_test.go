@@ -175,6 +175,7 @@ type journal struct {
 	mu      sync.Mutex
 	records []worker.Record
 	before  func(*worker.Record) // called before each append
+	after   func(*worker.Record) // called after each that was stored
 }
 
 func (j *journal) Append(ctx context.Context, prompt string, last uint64, r *worker.Record) (uint64, error) {
@@ -184,8 +185,11 @@ func (j *journal) Append(ctx context.Context, prompt string, last uint64, r *wor
 	seq, err := j.Journal.Append(ctx, prompt, last, r)
 	if err == nil {
 		j.mu.Lock()
-		defer j.mu.Unlock()
 		j.records = append(j.records, *r)
+		j.mu.Unlock()
+		if j.after != nil {
+			j.after(r)
+		}
 	}
 	return seq, err
 }

@@ -79,7 +79,7 @@ func (c *Conn) cutWith(ctx context.Context) (settle func() bool) {
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(done)
-		c.cut()
+		c.Cut()
 	})
 	return func() bool {
 		if stop() {
@@ -195,13 +195,14 @@ func (c *Conn) Close() error {
 	c.ping.stop()
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 	_ = c.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(closeWait)) // politeness may fail
-	c.cut()
+	c.Cut()
 	c.ping.wait()
 	return nil
 }
 
-// cut closes the TCP socket below: closing TLS would wait up to five seconds for a peer that takes nothing.
-func (c *Conn) cut() {
+// Cut ends the connection at once: no goodbye, and no waiting for anybody, be it a Send that is under way. Close is still to
+// be called. It closes the TCP socket below: closing TLS would wait up to five seconds for a peer that takes nothing.
+func (c *Conn) Cut() {
 	conn := c.ws.NetConn()
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = t.NetConn()

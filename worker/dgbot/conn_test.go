@@ -297,6 +297,21 @@ func TestServerReadsNothing(t *testing.T) {
 	}
 }
 
+// Cut waits for nobody: not for a server that reads nothing, nor for a message that is on its way to it.
+func TestCutWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	conn := dial(t, dgbot.Config{URL: deaf(t), WriteTimeout: time.Hour})
+	sent := make(chan error, 1)
+	go func() { sent <- conn.Send(t.Context(), strings.Repeat("x", 8<<20)) }()
+	conn.Cut()
+	if err := <-sent; !errors.Is(err, dgbot.ErrConnectionLost) {
+		t.Errorf("Send got %v", err)
+	}
+	if _, err := conn.Read(); !errors.Is(err, dgbot.ErrConnectionLost) {
+		t.Errorf("Read got %v", err)
+	}
+}
+
 // A context that ends while a message is on its way ends Send.
 func TestSendIsAborted(t *testing.T) {
 	t.Parallel()

@@ -61,7 +61,7 @@ func (c *Conn) sendPing() bool {
 	defer c.writing.Unlock()
 	err := c.write(pingFrame)
 	if err != nil && !errors.Is(err, ErrClosed) { // Close says goodbye before it cuts
-		c.cut()
+		c.Cut()
 	}
 	return err == nil
 }

@@ -8,23 +8,37 @@ import (
 	"dgworker/worker"
 )
 
-// A worker that is cut off from NATS can't be told that its prompt has gone to another. It must hang up by itself before
-// that: a visitor is in one conversation at a time.
-func TestCutOffWorkerHangsUp(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct{ name, subject string }{
-		{"plain", "dgbot.prompts.support"},
-		{"lane", "dgbot.prompts.support.lane"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			s := newWorld(t, `
+// A bot that goes on with the first prompt for a while and never ends, and is quick with the later ones.
+const halfwayBot = `
 replies:
   - match: forever
     times: 1
-    steps: [{silence: }]
+    steps: [{wait: 1s}, {tool: {name: lookup, takes: 1ms}}, {silence: }]
   - steps: [{wait: 1s}, {stream: "Your refund has been issued."}]
-`, pauseRules)
+`
+
+const halfwayRules = pauseRules + `
+  - {name: looked, on: tool_action_result, when: event.status == "done", actions: [{publish: office.looked}]}
+`
+
+// A worker that is cut off from NATS can't be told that its prompt has gone to another. It must hang up by itself before
+// that, whatever it is doing: a visitor is in one conversation at a time.
+func TestCutOffWorkerHangsUp(t *testing.T) {
+	t.Parallel()
+	silence := func(p *proxy) { p.block() }
+	// What the bot says meanwhile is to be journaled by a client that is busy with its own handshake, and lets nobody in.
+	halfOpen := func(p *proxy) { p.block(); p.cut() }
+	for _, tc := range []struct {
+		name, subject string
+		fault         func(*proxy)
+	}{
+		{"plain", "dgbot.prompts.support", silence},
+		{"lane", "dgbot.prompts.support.lane", silence},
+		{"while it connects again", "dgbot.prompts.support", halfOpen},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := newWorld(t, halfwayBot, halfwayRules)
 			p := startProxy(t, strings.TrimPrefix(s.url, "nats://"))
 			direct := s.url
 			s.url = p.url()
@@ -32,7 +46,7 @@ replies:
 			s.url = direct
 			s.send(tc.subject, say("p1", "This takes forever."))
 			s.said(1, patience)
-			p.block()
+			tc.fault(p)
 			s.worker("other")
 			o := s.ended("p1", worker.Completed)
 			if n := len(s.sim.Overlaps()); n != 0 {
