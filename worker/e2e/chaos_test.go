@@ -247,6 +247,7 @@ func (c *chaos) breakThings(ctx context.Context, n int) {
 		if ctx.Err() != nil {
 			return
 		}
+		c.t.Logf("%s: %s", time.Now().Format(time.StampMilli), f.name)
 		f.play(ctx, c)
 		c.played[f.name]++
 	}

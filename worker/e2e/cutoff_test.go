@@ -65,6 +65,29 @@ func TestCutOffWorkerHangsUp(t *testing.T) {
 	}
 }
 
+// The same for a worker whose own server answers, while that server is cut off from the one that keeps the prompts.
+func TestWorkerOfACutOffServerHangsUp(t *testing.T) {
+	t.Parallel()
+	hub, url, leaf, link := startLeaf(t)
+	s := newWorldOn(t, hub, url, halfwayBot, halfwayRules)
+	s.url = leaf
+	s.worker("late", "--nats-domain", "hub")
+	s.url = url
+	s.send("dgbot.prompts.support", say("p1", "This takes forever."))
+	s.said(1, patience)
+	link.block()
+	s.worker("other")
+	o := s.ended("p1", worker.Completed)
+	if n := len(s.sim.Overlaps()); n != 0 {
+		t.Errorf("the visitor was there twice: %+v", s.sim.Overlaps())
+	}
+	if o.Attempts != 2 {
+		t.Errorf("%d attempts, want 2", o.Attempts)
+	}
+	s.settled()
+	s.once("p1")
+}
+
 // A NATS server that is killed forgets whom it gave what in its last moments, and gives it to others. Those who hold it are
 // there: they keep it.
 func TestNATSForgetsWhoHoldsWhat(t *testing.T) {

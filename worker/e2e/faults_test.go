@@ -66,6 +66,22 @@ var faults = []fault{
 		s.kill()
 		s.start()
 	}},
+	{"SIGSTOP of a NATS server past AckWait", 1, func(ctx context.Context, c *chaos) {
+		s := c.nats[c.random.IntN(len(c.nats))]
+		s.signal(syscall.SIGSTOP)
+		pause(ctx, 4*time.Second)
+		s.signal(syscall.SIGCONT)
+	}},
+	{"kill -9 of all workers and a NATS server at once", 1, func(_ context.Context, c *chaos) {
+		s := c.nats[c.random.IntN(len(c.nats))]
+		for _, p := range append(slices.Clone(c.workers), s) {
+			p.signal(syscall.SIGKILL)
+		}
+		for _, p := range append(slices.Clone(c.workers), s) {
+			p.wait()
+			p.revive()
+		}
+	}},
 	{"the leader of the outcomes stream killed", 1, func(ctx context.Context, c *chaos) {
 		s := c.leader(ctx)
 		s.kill()

@@ -98,6 +98,16 @@ func (p *process) kill() {
 	p.wait()
 }
 
+// stop stops a process that runs, with all its threads: a signal that was sent has not come yet.
+func (p *process) stop() {
+	p.t.Helper()
+	p.signal(syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(p.pid(), &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		p.t.Fatalf("%s did not stop: %v, %#x", p.name, err, status)
+	}
+}
+
 // terminate asks the process to end and returns its exit code.
 func (p *process) terminate() int {
 	p.signal(syscall.SIGTERM)
@@ -186,6 +196,21 @@ func startNATS(t *testing.T, n int) ([]*process, string) {
 		servers[i] = startProcess(t, fmt.Sprintf("nats%d", i), argv...)
 	}
 	return servers, strings.Join(urls, ",")
+}
+
+// startLeaf starts a server with JetStream and one without, a leaf that is linked to it through a proxy. It returns the first,
+// and the addresses of both.
+func startLeaf(t *testing.T) (hub *process, hubURL, leafURL string, link *proxy) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "hub.conf")
+	leaves, hubPort, leafPort := freePort(t), freePort(t), freePort(t)
+	writeFile(t, file, fmt.Sprintf("leafnodes {listen: \"127.0.0.1:%d\"}\njetstream {store_dir: %q, domain: hub}\n", leaves, t.TempDir()))
+	hub = startProcess(t, "hub", "nats-server", "-a", "127.0.0.1", "-p", fmt.Sprint(hubPort), "-n", "hub", "-c", file)
+	link = startProxy(t, fmt.Sprintf("127.0.0.1:%d", leaves))
+	file = filepath.Join(t.TempDir(), "leaf.conf")
+	writeFile(t, file, fmt.Sprintf("leafnodes {remotes: [{url: \"nats-leaf://%s\"}]}\n", link.listener.Addr()))
+	startProcess(t, "leaf", "nats-server", "-a", "127.0.0.1", "-p", fmt.Sprint(leafPort), "-n", "leaf", "-c", file)
+	return hub, fmt.Sprintf("nats://127.0.0.1:%d", hubPort), fmt.Sprintf("nats://127.0.0.1:%d", leafPort), link
 }
 
 // connect waits until NATS answers with JetStream and returns a connection that the test owns.

@@ -57,10 +57,14 @@ type world struct {
 // newWorld starts a server and a bot. rules is a rules file in which %s stands for the bot's address.
 func newWorld(t *testing.T, script, rules string) *world {
 	t.Helper()
-	w := &world{t: t}
-	var servers []*process
-	servers, w.url = startNATS(t, 1)
-	w.nats = servers[0]
+	servers, url := startNATS(t, 1)
+	return newWorldOn(t, servers[0], url, script, rules)
+}
+
+// newWorldOn starts a bot beside a server that is there.
+func newWorldOn(t *testing.T, server *process, url, script, rules string) *world {
+	t.Helper()
+	w := &world{t: t, nats: server, url: url}
 	w.nc = connect(t, w.url)
 	var err error
 	if w.js, err = jetstream.New(w.nc); err != nil {

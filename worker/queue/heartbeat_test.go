@@ -9,17 +9,28 @@ import (
 	"time"
 
 	"dgworker/worker"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
-type countedBeats struct{ n atomic.Int32 }
+// countedBeats is a message of the consumer of that name, which NATS hears unless deaf.
+type countedBeats struct {
+	n        atomic.Int32
+	consumer string
+	deaf     bool
+}
 
 func (c *countedBeats) InProgress() error { c.n.Add(1); return nil }
+func (c *countedBeats) Reply() string     { return "" }
+func (c *countedBeats) Metadata() (*jetstream.MsgMetadata, error) {
+	return &jetstream.MsgMetadata{Stream: "S", Consumer: c.consumer}, nil
+}
 
 // pulse is a heartbeat of an AckWait of 9 s in a time of the test's own; heard says whether NATS hears it.
 func pulse(t *testing.T, heard *atomic.Bool) *heartbeat {
 	t.Helper()
-	h := newHeartbeat(9*time.Second, func(ctx context.Context) error {
-		if heard.Load() {
+	h := newHeartbeat(9*time.Second, func(ctx context.Context, m progress) error {
+		if _ = m.InProgress(); heard.Load() && !m.(*countedBeats).deaf {
 			return nil
 		}
 		<-ctx.Done()
@@ -106,11 +117,43 @@ func TestHeartbeatNeverLetsGoTooLate(t *testing.T) {
 	}
 }
 
+// A consumer that can't be reached takes nobody else's messages with it; and of one that can, all messages are heard of.
+func TestHeartbeatOfTwoConsumers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var heard atomic.Bool
+		heard.Store(true)
+		h := pulse(t, &heard)
+		deaf, one := h.hold(t.Context(), &countedBeats{consumer: "a", deaf: true})
+		defer one.release()
+		var others []*countedBeats
+		for range 3 {
+			m := &countedBeats{consumer: "b"}
+			ctx, one := h.hold(t.Context(), m)
+			defer one.release()
+			others = append(others, m)
+			defer func() {
+				if ctx.Err() != nil {
+					t.Error("let go with another consumer's message")
+				}
+			}()
+		}
+		<-deaf.Done()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for i, m := range others {
+			if m.n.Load() != 22 {
+				t.Errorf("message %d: %d beats in 68 s of an AckWait of 9 s", i, m.n.Load())
+			}
+		}
+	})
+}
+
 // A process that was stopped says nothing of what may be another's, also where its beat comes before its timers do.
 func TestHeartbeatAfterAPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHeartbeat(9*time.Second, func(context.Context) error { return nil })
+		h := newHeartbeat(9*time.Second, func(_ context.Context, m progress) error { return m.InProgress() })
 		held := new(countedBeats)
 		_, one := h.hold(t.Context(), held)
 		defer one.release()

@@ -56,7 +56,7 @@ type Bot struct {
 
 // Start begins to sweep; SetBots begins to take. slots is the number of prompts held at once.
 func (q *Queue) Start(handler Handler, slots int) *Intake {
-	in := &Intake{q: q, handler: handler, slots: NewSlots(slots), beat: newHeartbeat(q.AckWait, q.Conn.FlushWithContext), log: q.Log, bots: map[Bot]context.CancelFunc{}}
+	in := &Intake{q: q, handler: handler, slots: NewSlots(slots), beat: newHeartbeat(q.AckWait, confirmBy(q.Conn)), log: q.Log, bots: map[Bot]context.CancelFunc{}}
 	in.taking, in.stopTake = context.WithCancelCause(context.Background())
 	in.handling, in.handBack = context.WithCancelCause(context.Background())
 	in.moved.now()

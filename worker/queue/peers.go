@@ -74,7 +74,7 @@ const (
 // cut off, and then it lets go by itself AckWait after NATS has heard of it last: see heartbeat. This worker's connection
 // tells how long ago that can have been: while it is younger than AckWait, the others' may be about to come back.
 func (p *Peers) Holds(ctx context.Context, identity, prompt string) (bool, error) {
-	for again := false; ; again = true {
+	for asked := time.Now(); ; {
 		asking, cancel := context.WithTimeout(ctx, answerWait)
 		m, err := p.conn.RequestWithContext(asking, p.names.holder(identity), []byte(prompt))
 		cancel()
@@ -83,17 +83,24 @@ func (p *Peers) Holds(ctx context.Context, identity, prompt string) (bool, error
 			return string(m.Data) == answerYes, nil
 		case ctx.Err() != nil:
 			return false, context.Cause(ctx)
-		case !p.young() && (again || !errors.Is(err, nats.ErrNoResponders)):
+		case !p.young() && time.Since(asked) >= p.hangUp():
 			return false, nil
 		case errors.Is(err, nats.ErrNoResponders):
-			err = wait(ctx, askAgain) // once at least: one that has just lost its connection may be hanging up
-		default:
-			err = nil // it took its time already
-		}
-		if err != nil {
-			return false, err
+			if err := wait(ctx, askAgain); err != nil {
+				return false, err
+			}
 		}
 	}
+}
+
+// hangUp is how long one that has just lost its connection may take to hang up or to come back. Where several servers
+// keep the prompts, one that dies takes the last beat that it has heard with it, and this worker's connection may be to
+// another: the others go by the beat before.
+func (p *Peers) hangUp() time.Duration {
+	if p.conn.ConnectedClusterName() == "" {
+		return askAgain
+	}
+	return max(askAgain, p.ackWait/4)
 }
 
 func (p *Peers) young() bool {
