@@ -51,8 +51,6 @@ rules:
   - {name: ended, on: conversation_ended, bots: [support], actions: [{publish: office.ended}]}
 `
 
-const chaosWorkers = 3
-
 // window is a stretch of time.
 type window struct{ from, to time.Time }
 
@@ -63,6 +61,7 @@ type chaos struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	nats     []*process
+	links    [][]*proxy // how each server reaches the others
 	proxies  []*proxy
 	workers  []*process
 	sim      *dgbotsim.Server
@@ -70,7 +69,7 @@ type chaos struct {
 
 	mu       sync.Mutex
 	accepted map[string]bool // ids of prompts that NATS acknowledged
-	stopped  []window        // when a worker stood still
+	stopped  []window        // when a worker stood still, or was on the smaller side of a cluster that is parted
 	ended    atomic.Int64    // outcomes seen so far: paces prompts and faults, proves nothing
 	played   map[string]int  // faults
 }
@@ -81,7 +80,7 @@ func TestChaos(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	t.Logf("seed %d, %d prompts: repeat with -chaos.seed=%d -chaos.prompts=%d", seed, n, seed, n)
+	t.Logf("repeat with -chaos.seed=%d -chaos.prompts=%d -chaos.workers=%d -chaos.ack-wait=%s -chaos.latency=%s", seed, n, *chaosWorkers, chaosAckWait, chaosLatency)
 	c := newChaos(t, seed, n)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second+time.Duration(n)*100*time.Millisecond)
 	defer cancel()
@@ -104,7 +103,7 @@ func newChaos(t *testing.T, seed uint64, n int) *chaos {
 		servers, replicas = 3, "3"
 	}
 	var urls string
-	c.nats, urls = startNATS(t, servers)
+	c.nats, urls, c.links = startNATS(t, servers)
 	c.nc = connect(t, urls)
 	var err error
 	if c.js, err = jetstream.New(c.nc, jetstream.WithDefaultTimeout(10*time.Second)); err != nil {
@@ -124,11 +123,12 @@ func newChaos(t *testing.T, seed uint64, n int) *chaos {
 	if err := os.WriteFile(rules, fmt.Appendf(nil, chaosRules, c.sim.URL(), c.receiver.server.URL, secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for i := range chaosWorkers {
+	for i := range *chaosWorkers {
 		p := startProxy(t, strings.TrimPrefix(strings.Split(urls, ",")[i%servers], "nats://"))
+		p.latency = *chaosLatency
 		c.proxies = append(c.proxies, p)
 		c.workers = append(c.workers, startProcess(t, fmt.Sprintf("worker%d", i), "dgworker", "run", "--rules", rules, "--nats", p.url(),
-			"--ack-wait", "2s", "--concurrency", "32", "--drain-timeout", "2s", "--admin", "off", "--replicas", replicas, "--unknown-grace", "1s"))
+			"--ack-wait", chaosAckWait.String(), "--concurrency", "32", "--drain-timeout", "2s", "--admin", "off", "--replicas", replicas, "--unknown-grace", "1s"))
 	}
 	return c
 }

@@ -42,7 +42,7 @@ var faults = []fault{
 		w := c.anyWorker()
 		w.signal(syscall.SIGSTOP)
 		from := time.Now()
-		pause(ctx, 4*time.Second)
+		pause(ctx, 2**chaosAckWait)
 		w.signal(syscall.SIGCONT)
 		c.stopped = append(c.stopped, window{from, time.Now()})
 	}},
@@ -58,7 +58,7 @@ var faults = []fault{
 	{"a worker cut off from NATS past AckWait, unheard", 2, func(ctx context.Context, c *chaos) {
 		p := c.proxies[c.random.IntN(len(c.proxies))]
 		p.block()
-		pause(ctx, 4*time.Second)
+		pause(ctx, 2**chaosAckWait)
 		p.unblock()
 	}},
 	{"kill -9 of a NATS server", 2, func(_ context.Context, c *chaos) {
@@ -69,8 +69,22 @@ var faults = []fault{
 	{"SIGSTOP of a NATS server past AckWait", 1, func(ctx context.Context, c *chaos) {
 		s := c.nats[c.random.IntN(len(c.nats))]
 		s.signal(syscall.SIGSTOP)
-		pause(ctx, 4*time.Second)
+		pause(ctx, 2**chaosAckWait)
 		s.signal(syscall.SIGCONT)
+	}},
+	{"a NATS server cut off from the others of its cluster", 2, func(ctx context.Context, c *chaos) {
+		if len(c.nats) == 1 {
+			return
+		}
+		from, mine := time.Now(), c.around(c.random.IntN(len(c.nats)))
+		for _, link := range mine {
+			link.block()
+		}
+		pause(ctx, 4**chaosAckWait)
+		for _, link := range mine {
+			link.unblock()
+		}
+		c.stopped = append(c.stopped, window{from, time.Now()})
 	}},
 	{"kill -9 of all workers and a NATS server at once", 1, func(_ context.Context, c *chaos) {
 		s := c.nats[c.random.IntN(len(c.nats))]
@@ -87,6 +101,16 @@ var faults = []fault{
 		s.kill()
 		s.start()
 	}},
+}
+
+// around returns the links from server i and to it.
+func (c *chaos) around(i int) (links []*proxy) {
+	for j := range c.nats {
+		if j != i {
+			links = append(links, c.links[i][j], c.links[j][i])
+		}
+	}
+	return links
 }
 
 // leader is the server that leads the stream of outcomes: the only one where there is no cluster.

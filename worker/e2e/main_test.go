@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -16,6 +17,9 @@ import (
 var (
 	chaosPrompts = flag.Int("chaos.prompts", 500, "prompts of the chaos run; from 5000 on it runs on a cluster")
 	chaosSeed    = flag.Uint64("chaos.seed", 0, "seed of the chaos run; 0 takes one from the clock")
+	chaosWorkers = flag.Int("chaos.workers", 3, "worker processes of the chaos run")
+	chaosAckWait = flag.Duration("chaos.ack-wait", 2*time.Second, "their --ack-wait; what must outlast it takes twice as long")
+	chaosLatency = flag.Duration("chaos.latency", 0, "of everything that passes between workers and NATS, each way")
 	binaries     string // folder of dgworker and nats-server
 )
 

@@ -174,28 +174,32 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// startNATS starts n server processes, a cluster if n is more than one, and returns them with the address of all.
-func startNATS(t *testing.T, n int) ([]*process, string) {
+// startNATS starts n server processes, a cluster if n is more than one, and returns them with the address of all. links[i][j] is
+// how server i reaches server j.
+func startNATS(t *testing.T, n int) (servers []*process, urls string, links [][]*proxy) {
 	t.Helper()
-	var routes, urls []string
-	ports := make([]int, 2*n)
-	for i := range ports {
-		ports[i] = freePort(t)
-	}
+	clients, routes := make([]string, n), make([]string, n)
 	for i := range n {
-		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", ports[n+i]))
-		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", ports[i]))
+		clients[i], routes[i] = fmt.Sprintf("127.0.0.1:%d", freePort(t)), fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	}
-	servers := make([]*process, n)
-	for i := range n {
-		dir := t.TempDir()
-		argv := []string{"nats-server", "-a", "127.0.0.1", "-p", fmt.Sprint(ports[i]), "-js", "-sd", dir, "-n", fmt.Sprintf("n%d", i)}
-		if n > 1 {
-			argv = append(argv, "--cluster_name", "e2e", "--cluster", routes[i], "--routes", strings.Join(routes, ","))
+	for i, client := range clients {
+		host, port, _ := net.SplitHostPort(client)
+		argv := []string{"nats-server", "-a", host, "-p", port, "-js", "-sd", t.TempDir(), "-n", fmt.Sprintf("n%d", i)}
+		out := make([]*proxy, n)
+		var others []string
+		for j := range n {
+			if j != i {
+				out[j] = startProxy(t, routes[j])
+				others = append(others, out[j].url())
+			}
 		}
-		servers[i] = startProcess(t, fmt.Sprintf("nats%d", i), argv...)
+		if n > 1 {
+			argv = append(argv, "--cluster_name", "e2e", "--cluster", "nats://"+routes[i], "--routes", strings.Join(others, ","))
+		}
+		servers = append(servers, startProcess(t, fmt.Sprintf("nats%d", i), argv...))
+		links = append(links, out)
 	}
-	return servers, strings.Join(urls, ",")
+	return servers, "nats://" + strings.Join(clients, ",nats://"), links
 }
 
 // startLeaf starts a server with JetStream and one without, a leaf that is linked to it through a proxy. It returns the first,

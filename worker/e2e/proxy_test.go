@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // proxy passes TCP connections through to a server. It cuts them all when it is told to, or holds back all that is sent, as
@@ -12,6 +14,7 @@ import (
 type proxy struct {
 	listener net.Listener
 	target   string
+	latency  time.Duration // of what passes, each way; set before the first connection
 	wg       sync.WaitGroup
 	mu       sync.Mutex
 	conns    map[net.Conn]struct{}
@@ -71,6 +74,9 @@ func (p *proxy) pass(to, from net.Conn) {
 		n, err := from.Read(buf)
 		if err != nil {
 			return
+		}
+		if p.latency > 0 {
+			pause(context.Background(), p.latency)
 		}
 		<-p.passage()
 		if _, err := to.Write(bytes.ReplaceAll(buf[:n], []byte(`"connect_urls"`), []byte(`"connect_none"`))); err != nil {

@@ -57,7 +57,7 @@ type world struct {
 // newWorld starts a server and a bot. rules is a rules file in which %s stands for the bot's address.
 func newWorld(t *testing.T, script, rules string) *world {
 	t.Helper()
-	servers, url := startNATS(t, 1)
+	servers, url, _ := startNATS(t, 1)
 	return newWorldOn(t, servers[0], url, script, rules)
 }
 
