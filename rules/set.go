@@ -58,6 +58,11 @@ func (s *Set) Triggers() []*Trigger { return slices.Clone(s.triggers) }
 // Rules returns all rules in the order of the files, which is the order in which they are evaluated.
 func (s *Set) Rules() []*Rule { return slices.Clone(s.rules) }
 
+// Place returns where among the rules the one of that name stands, from 0; -1 if the set doesn't have it.
+func (s *Set) Place(rule string) int {
+	return slices.IndexFunc(s.rules, func(r *Rule) bool { return r.Name == rule })
+}
+
 // Summary says in one line what was read.
 func (s *Set) Summary() string {
 	names := make([]string, len(s.files))

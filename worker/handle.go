@@ -97,7 +97,7 @@ func (w *Worker) converse(ctx context.Context, p *Prompt, gen *generation) *conv
 		bot = &rules.Bot{Name: p.Bot}
 	}
 	c := &conversation{w: w, p: p, bot: bot, set: gen.set, line: gen.lines[p.Bot], ctx: ctx, label: gen.label(p.Bot)}
-	c.log = w.Log.With(zap.String("prompt", p.ID), zap.String("bot", p.Bot))
+	c.log = w.Log.WithLazy(zap.String("prompt", p.ID), zap.String("bot", p.Bot))
 	visitor := p.VisitorID
 	if visitor == "" {
 		visitor = newVisitorID()

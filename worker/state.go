@@ -33,7 +33,7 @@ type State struct {
 	shown     bool             // the turn has shown something, so it isn't sent again
 	script    []string         // the prompt's own messages
 	replies   []reply          // what rules want said after them
-	rank      map[string]int   // rule -> its place in the file: the order of replies
+	set       *rules.Set       // says in which order replies are said
 	actions   []rules.Action   // webhooks and publishes, to be enqueued again after a crash
 	asked     map[string]asked // action id -> the event that asked for it
 	room      int              // bytes of transcript still free
@@ -58,18 +58,14 @@ type asked struct {
 
 // NewState returns the state of a prompt that has no journal yet.
 func NewState(p *Prompt, visitorID string, set *rules.Set, bot *rules.Bot) *State {
-	s := &State{
+	return &State{
 		VisitorID: visitorID,
 		Session:   rules.NewSession(p.Prompt, visitorID),
 		script:    p.Messages,
-		rank:      map[string]int{},
+		set:       set,
 		asked:     map[string]asked{},
 		room:      bot.MaxTranscript,
 	}
-	for i, r := range set.Rules() {
-		s.rank[r.Name] = i
-	}
-	return s
 }
 
 // Apply folds one record of a journal that is read again, stored at sequence seq.

@@ -71,7 +71,7 @@ func (s *State) ask(seen rules.Seen, actions []rules.Action) {
 			s.asked[a.ID] = asked{seen.Type, seen.At}
 			continue
 		}
-		r := reply{a.Text, len(s.Turns), s.rank[a.Rule]}
+		r := reply{a.Text, len(s.Turns), s.set.Place(a.Rule)}
 		at := len(s.replies)
 		for at > 0 && s.replies[at-1].turn == r.turn && s.replies[at-1].rank > r.rank {
 			at--

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"dgworker/worker/dgbot/dgbotsim"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"dgworker/worker/dgbot/dgbotsim"
 )
+
+// patient lets a publish wait while many others are not stored yet: NATS syncs each to disk, and that takes what it takes.
+var patient = jetstream.WithStallWait(time.Minute)
 
 // played is what became of some prompts.
 type played struct {
@@ -64,7 +69,7 @@ func (s *benchStage) play(ctx context.Context, n, atOnce int) (*played, error) {
 		mu.Lock()
 		sent[id] = time.Now()
 		mu.Unlock()
-		if _, err := s.js.PublishAsync("dgbot.prompts.bench", fmt.Appendf(nil, `{"id":%q,"content":"Where is it?","data":{"amount":50}}`, id)); err != nil {
+		if _, err := s.js.PublishAsync("dgbot.prompts.bench", fmt.Appendf(nil, `{"id":%q,"content":"Where is it?","data":{"amount":50}}`, id), patient); err != nil {
 			return nil, fmt.Errorf("publish a prompt: %w", err)
 		}
 	}
@@ -85,7 +90,7 @@ func (s *benchStage) hold(ctx context.Context, n int) (usage, error) {
 		if err != nil {
 			return usage{}, err
 		}
-		if _, err := s.js.PublishAsync("dgbot.prompts.bench", data); err != nil {
+		if _, err := s.js.PublishAsync("dgbot.prompts.bench", data, patient); err != nil {
 			return usage{}, fmt.Errorf("publish a prompt: %w", err)
 		}
 	}

@@ -55,11 +55,20 @@ func openQueues(ctx context.Context, cfg Config) (*queues, error) {
 
 // join makes the entry of a delivery, once.
 func (q *queues) join(ctx context.Context, d sinks.Delivery) error {
-	_, err := q.js.PublishMsg(ctx, nats.NewMsg(q.place(d.Endpoint, d.Order, d.ID)), jetstream.WithExpectLastSequencePerSubject(0))
-	if refused(err) {
-		return nil
+	place := q.place(d.Endpoint, d.Order, d.ID)
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		_, err := q.js.PublishMsg(ctx, nats.NewMsg(place), jetstream.WithExpectLastSequencePerSubject(0))
+		if !refused(err) {
+			return err
+		}
+		if _, err := q.stream.GetLastMsgForSubject(ctx, place); !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return err
+		}
+		// With replicas a refusal can also mean that an earlier try is under way, and may come to nothing: ask again.
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
 	}
-	return err
 }
 
 // leave removes the entry of a delivery, if it is there.

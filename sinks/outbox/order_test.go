@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"dgworker/sinks"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ordered enqueues deliveries of one order.
@@ -176,4 +179,37 @@ func TestAnotherSinkStartsAfresh(t *testing.T) {
 		c.ok()
 	}
 	item(t, o, "a3", Done)
+}
+
+// A replicated stream refuses an entry also while an earlier try is under way, which may come to nothing: an action without one
+// would wait for nobody.
+func TestAnEntryThatIsUnderWayIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	b := startServer(t)
+	o := open(t, b.connect())
+	js := &entriesUnderWay{JetStream: o.cfg.JetStream, tries: 3}
+	q := &queues{names: o.queues.names, js: js, stream: o.queues.stream}
+	d := sinks.Delivery{ID: "k1", Endpoint: "refunds", Order: "k"}
+	for range 2 { // the second time it is there
+		if err := q.join(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := q.stream.GetLastMsgForSubject(t.Context(), q.place(d.Endpoint, d.Order, d.ID)); err != nil || js.tries != 0 {
+		t.Errorf("the entry: %v, after %d refusals too few", err, js.tries)
+	}
+}
+
+// entriesUnderWay refuses so many publishes as a cluster does while an earlier one is under way.
+type entriesUnderWay struct {
+	jetstream.JetStream
+	tries int
+}
+
+func (u *entriesUnderWay) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if u.tries > 0 {
+		u.tries--
+		return nil, &jetstream.APIError{Code: 400, ErrorCode: jetstream.JSErrCodeStreamWrongLastSequenceConstant, Description: "wrong last sequence"}
+	}
+	return u.JetStream.PublishMsg(ctx, m, opts...)
 }

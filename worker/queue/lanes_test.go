@@ -2,15 +2,17 @@ package queue
 
 import (
 	"context"
-	"dgworker/worker"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+
+	"dgworker/worker"
 )
 
 // Prompts of one visitor never overlap and those of one lane keep their order, over three workers, whatever way they come.
@@ -109,6 +111,39 @@ func TestAPromptIsMovedOnce(t *testing.T) {
 	if lanes, tokens := b.left(q, "LANES"), b.left(q, "READY"); lanes != 1 || tokens != 1 {
 		t.Errorf("%d prompts and %d tokens in the lane", lanes, tokens)
 	}
+}
+
+// A replicated stream refuses a message also while an earlier try is under way, which may yet come to nothing: where its leader
+// loses its followers, for one. The prompt must not be let go of for that.
+func TestAPromptThatIsUnderWayIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	c, _ := b.config()
+	js := &underWay{JetStream: c.JetStream, prefix: "dgbot.lanes.", tries: 3}
+	c.JetStream = js
+	q := b.openWith(c)
+	d := newDesk(q)
+	b.takes(q, d, 1, support)
+	b.publish(q, "dgbot.prompts.support.L", `{"id":"one","content":"Hi"}`)
+	if got := d.await(b.ctx, t, 1); got[0] != "one" || js.tries != 0 {
+		t.Errorf("outcome of %q, %d refusals left", got, js.tries)
+	}
+	b.awaitEmpty(q, "PROMPTS", "LANES", "READY")
+}
+
+// underWay refuses so many publishes of those subjects as a cluster does while an earlier one is under way.
+type underWay struct {
+	jetstream.JetStream
+	prefix string
+	tries  int
+}
+
+func (u *underWay) PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	if strings.HasPrefix(m.Subject, u.prefix) && u.tries > 0 {
+		u.tries--
+		return nil, &jetstream.APIError{Code: 400, ErrorCode: codeWrongUnderWay, Description: "wrong last sequence"}
+	}
+	return u.JetStream.PublishMsg(ctx, m, opts...)
 }
 
 // Of two workers with one bot, the mover of one alone moves: its consumer hands out one prompt at a time.

@@ -62,6 +62,7 @@ func orDefault[T comparable](v, def T) T {
 // Queue is the open set of streams. Its parts are safe for concurrent use.
 type Queue struct {
 	Config
+	publisher
 	Names    Names
 	Journal  *Journal
 	Outcomes *Outcomes
@@ -79,7 +80,7 @@ func Open(ctx context.Context, c Config, extra ...jetstream.StreamConfig) (*Queu
 	if err := EnsureStreams(ctx, &c, extra...); err != nil {
 		return nil, err
 	}
-	q := &Queue{Config: c, Names: c.names(), Peers: newPeers(&c)}
+	q := &Queue{Config: c, publisher: publisher{c.JetStream, c.Publish, c.Log}, Names: c.names(), Peers: newPeers(&c)}
 	for what, into := range map[string]*jetstream.Stream{"PROMPTS": &q.prompts, "LANES": &q.lanes, "READY": &q.ready} {
 		s, err := c.JetStream.Stream(ctx, q.Names.Stream(what))
 		if err != nil {
@@ -95,9 +96,8 @@ func Open(ctx context.Context, c Config, extra ...jetstream.StreamConfig) (*Queu
 	if err != nil {
 		return nil, fmt.Errorf("open outcomes: %w", err)
 	}
-	pub := publisher{c.JetStream, c.Publish, c.Log}
-	q.Journal = &Journal{publisher: pub, names: q.Names, stream: journal}
-	q.Outcomes = &Outcomes{publisher: pub, names: q.Names, stream: outcomes, conn: c.Conn,
+	q.Journal = &Journal{publisher: q.publisher, names: q.Names, stream: journal}
+	q.Outcomes = &Outcomes{publisher: q.publisher, names: q.Names, stream: outcomes, conn: c.Conn,
 		fences: covers(outcomes.CachedInfo().Config.Subjects, q.Names.fence("*"))}
 	q.Claims, err = openClaims(ctx, &c)
 	return q, err
