@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"dgworker/rules"
@@ -67,7 +69,11 @@ func (c *conversation) awaitPerson() {
 // size is what the event takes of the transcript, in bytes.
 func (c *conversation) put(e rules.Event, r *rules.Response, size int) bool {
 	e.At = now()
-	seen, decisions := c.state.Session.Put(c.ctx, c.set, c.w.Claims, e, r)
+	var claims rules.Claims
+	if c.w.Claims != nil {
+		claims = c
+	}
+	seen, decisions := c.state.Session.Put(c.ctx, c.set, claims, e, r)
 	c.limitReplies(&seen)
 	c.state.fitEvent(&seen, size)
 	c.w.Metrics.decided(e.Type, decisions)
@@ -80,6 +86,18 @@ func (c *conversation) put(e rules.Event, r *rules.Response, size int) bool {
 		}
 	}
 	return false
+}
+
+// Claim asks the workers' shared memory for what a rule needs: see rules.Claims. A worker that stops while it asks is given the time
+// of its last word for it, or that word would be that the rule failed.
+func (c *conversation) Claim(ctx context.Context, key, holder string, ttl time.Duration) (granted bool, until time.Time, err error) {
+	granted, until, err = c.w.Claims.Claim(ctx, key, holder, ttl)
+	if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrFenced) {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+		defer cancel()
+		return c.w.Claims.Claim(last, key, holder, ttl)
+	}
+	return granted, until, err
 }
 
 // settle ends the turn: its last stream is the response, and the plan says what comes next.

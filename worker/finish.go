@@ -210,6 +210,9 @@ func (w *Worker) dispose(c *conversation, err error) Disposition {
 	return Disposition{Verb: Nak, After: backoff(3)}
 }
 
+// lastWord is how long a worker that stops may take to journal what it knows.
+const lastWord = 2 * time.Second
+
 // giveBack journals, with a little time of its own, that this worker let go on purpose: that counts no attempt.
 func (c *conversation) giveBack() {
 	c.mu.Lock()
@@ -217,7 +220,7 @@ func (c *conversation) giveBack() {
 	if c.state.Last == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), lastWord)
 	defer cancel()
 	c.ctx = ctx
 	if err := c.append(&Record{Back: "the worker is stopping"}); err != nil {

@@ -406,6 +406,47 @@ func TestHandedBackBeforeItCouldSend(t *testing.T) {
 	}
 }
 
+// A worker that stops while a rule asks for a claim lets it have its answer: the rule has not failed.
+func TestHandedBackWhileARuleClaims(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "", `  - {name: cool, on: tool_action_result, cooldown: 1h, actions: [{publish: a.b}]}
+`, talk(func(v *visit) {
+		v.hear()
+		v.send(calling("refund"), returned("refund", "done"))
+	}), talk(func(v *visit) { v.stream("m", "went on") }))
+	ctx, stop := context.WithCancelCause(w.ctx)
+	made, err := worker.New(worker.Config{
+		Journal: w.journal, Outcomes: w.queue.Outcomes, Outbox: w.outbox, Log: zap.NewNop(),
+		Claims: &firstClaim{w.queue.Claims, func(ctx context.Context) { stop(errors.New("stopping")); <-ctx.Done() }},
+	}, w.set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := made.Handle(ctx, job("A refund", 1)); d.Verb != worker.Nak {
+		t.Fatalf("disposition %+v", d)
+	}
+	if d := w.worker.Handle(w.ctx, job("A refund", 2)); d.Verb != worker.Ack {
+		t.Fatalf("disposition %+v", d)
+	}
+	if o := w.outcome("job"); len(o.Fired) != 1 || len(o.Errors) != 0 || len(w.outbox.list) != 1 {
+		t.Errorf("fired %+v, errors %+v, enqueued %+v", o.Fired, o.Errors, w.outbox.list)
+	}
+}
+
+// firstClaim calls first before the first claim.
+type firstClaim struct {
+	rules.Claims
+	first func(context.Context)
+}
+
+func (c *firstClaim) Claim(ctx context.Context, key, holder string, ttl time.Duration) (bool, time.Time, error) {
+	if c.first != nil {
+		c.first(ctx)
+		c.first = nil
+	}
+	return c.Claims.Claim(ctx, key, holder, ttl)
+}
+
 func TestUnreadableFramesAreCounted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "", "", talk(func(v *visit) {

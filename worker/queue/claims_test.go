@@ -1,13 +1,19 @@
 package queue
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"dgworker/rules"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 func TestClaims(t *testing.T) {
@@ -135,4 +141,49 @@ func TestKeepRules(t *testing.T) {
 	if _, err := archive.Version(b.ctx, "0000000000000000"); err == nil {
 		t.Error("a version that never was")
 	}
+}
+
+// NATS may be away for a moment, or a rival's claim be under way that comes to nothing: that is no reason for a rule to fail. What
+// will be refused again is told at once.
+func TestClaimsAreAskedForAgain(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	for _, tc := range []struct {
+		name string
+		errs []error
+		want int // tries
+	}{
+		{"no answer", []error{nats.ErrTimeout, context.DeadlineExceeded, jetstream.ErrNoStreamResponse}, 4},
+		{"no leader", []error{&jetstream.APIError{Code: 503, ErrorCode: 10008}}, 2},
+		{"a rival under way", []error{&jetstream.APIError{Code: 400, ErrorCode: codeWrongUnderWay}}, 2},
+		{"not allowed", []error{&jetstream.APIError{Code: 400, ErrorCode: 10166}}, 1},
+	} {
+		kv := &failingKV{KeyValue: b.open().Claims.kv, errs: tc.errs}
+		granted, _, err := (&Claims{kv, time.Second}).Claim(b.ctx, tc.name, "act-1", time.Hour)
+		if refused := tc.want == 1; granted == refused || (err != nil) != refused || kv.tries != tc.want {
+			t.Errorf("%s: granted %t, %v after %d tries", tc.name, granted, err, kv.tries)
+		}
+	}
+	began := time.Now()
+	kv := &failingKV{KeyValue: b.open().Claims.kv, errs: slices.Repeat([]error{nats.ErrTimeout}, 1000)}
+	if granted, _, err := (&Claims{kv, 50 * time.Millisecond}).Claim(b.ctx, "never", "act-1", 0); granted || !errors.Is(err, nats.ErrTimeout) || time.Since(began) > 5*time.Second {
+		t.Errorf("nobody ever answers: granted %t, %v after %s", granted, err, time.Since(began))
+	}
+}
+
+// failingKV fails so many times before it does what it is asked for.
+type failingKV struct {
+	jetstream.KeyValue
+	errs  []error
+	tries int
+}
+
+func (f *failingKV) Create(ctx context.Context, key string, value []byte, opts ...jetstream.KVCreateOpt) (uint64, error) {
+	f.tries++
+	if len(f.errs) > 0 {
+		err := f.errs[0]
+		f.errs = f.errs[1:]
+		return 0, err
+	}
+	return f.KeyValue.Create(ctx, key, value, opts...)
 }
