@@ -254,17 +254,3 @@ func (a *Archive) Version(ctx context.Context, version string) (RuleVersion, err
 	}
 	return readVersion(ctx, kv, version)
 }
-
-func readVersion(ctx context.Context, kv jetstream.KeyValue, version string) (v RuleVersion, err error) {
-	entry, err := kv.Get(ctx, version)
-	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrInvalidKey) {
-		return v, fmt.Errorf("rules version %s: %w", version, ErrNotFound)
-	}
-	if err == nil {
-		err = json.Unmarshal(entry.Value(), &v)
-	}
-	if err != nil {
-		return v, fmt.Errorf("read rules version %s: %w", version, err)
-	}
-	return v, nil
-}

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"dgworker/rules"
-
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -101,45 +99,6 @@ func TestAThousandClaimsAtOnce(t *testing.T) {
 	wg.Wait()
 	if granted.Load() != 1 {
 		t.Errorf("%d of 1,000 were granted", granted.Load())
-	}
-}
-
-func TestKeepRules(t *testing.T) {
-	t.Parallel()
-	b := startBroker(t)
-	q := b.open()
-	text := "bots:\n  support: {key: \"${SECRET}\"}\n"
-	set, err := rules.Parse([]rules.File{{Name: "rules.yaml", Text: []byte(text)}}, func(string) (string, bool) { return "the-secret", true })
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := q.KeepRules(b.ctx, set); err != nil {
-			t.Fatal(err)
-		}
-	}
-	archive, err := OpenArchive(b.ctx, q.JetStream, "dgbot")
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := archive.Version(b.ctx, set.Version())
-	if err != nil || len(v.Files) != 1 || string(v.Files[0].Text) != text {
-		t.Errorf("kept %+v, %v: want the text as it was, without the secret", v, err)
-	}
-	for { // until the clock has moved
-		if err := q.KeepRules(b.ctx, set); err != nil {
-			t.Fatal(err)
-		}
-		all, err := archive.Versions(b.ctx)
-		if err != nil || len(all) != 1 || !all[0].First.Equal(v.First.Time) {
-			t.Fatalf("versions %+v, %v: want the first use of %v", all, err, v.First)
-		}
-		if all[0].Last.After(v.Last.Time) {
-			break
-		}
-	}
-	if _, err := archive.Version(b.ctx, "0000000000000000"); err == nil {
-		t.Error("a version that never was")
 	}
 }
 

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,13 +30,10 @@ func (q *Queue) KeepRules(ctx context.Context, set *rules.Set) error {
 	}
 	now := rules.Time{Time: time.Now()}
 	v := RuleVersion{Version: set.Version(), First: now, Last: now, Files: set.Files()}
-	if there, err := kv.Get(ctx, v.Version); err == nil {
-		var old RuleVersion
-		if json.Unmarshal(there.Value(), &old) == nil {
-			v.First = old.First
-		}
+	if old, err := readVersion(ctx, kv, v.Version); err == nil {
+		v.First = old.First
 	}
-	data, err := json.Marshal(v)
+	data, err := v.encode(int(q.Conn.MaxPayload()) - headerRoom)
 	if err == nil {
 		_, err = kv.Put(ctx, v.Version, data)
 	}
@@ -42,6 +41,50 @@ func (q *Queue) KeepRules(ctx context.Context, set *rules.Set) error {
 		return fmt.Errorf("keep rules version %s: %w", v.Version, err)
 	}
 	return nil
+}
+
+// encode is v as JSON, compressed where NATS would not take it otherwise: rules files repeat themselves.
+func (v RuleVersion) encode(room int) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil || len(data) <= room {
+		return data, err
+	}
+	var small bytes.Buffer
+	w := gzip.NewWriter(&small)
+	_, err = w.Write(data)
+	if err := errors.Join(err, w.Close()); err != nil {
+		return nil, err
+	}
+	if small.Len() > room {
+		return nil, fmt.Errorf("the rules files have %d bytes, %d compressed, and NATS takes %d (max_payload)", len(data), small.Len(), room)
+	}
+	return small.Bytes(), nil
+}
+
+func decodeVersion(data []byte) (v RuleVersion, err error) {
+	if bytes.HasPrefix(data, []byte{'{'}) {
+		err = json.Unmarshal(data, &v)
+		return v, err
+	}
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err == nil {
+		err = json.NewDecoder(r).Decode(&v)
+	}
+	return v, err
+}
+
+func readVersion(ctx context.Context, kv jetstream.KeyValue, version string) (v RuleVersion, err error) {
+	entry, err := kv.Get(ctx, version)
+	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrInvalidKey) {
+		return v, fmt.Errorf("rules version %s: %w", version, ErrNotFound)
+	}
+	if err == nil {
+		v, err = decodeVersion(entry.Value())
+	}
+	if err != nil {
+		return v, fmt.Errorf("read rules version %s: %w", version, err)
+	}
+	return v, nil
 }
 
 func openVersions(ctx context.Context, c *Config) (jetstream.KeyValue, error) {
