@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -32,6 +33,7 @@ type benchStage struct {
 	nats   *broker.Server
 	sim    *dgbotsim.Server
 	worker *exec.Cmd
+	ended  chan struct{} // closed when the worker has ended
 	admin  string
 	conn   *nats.Conn
 	js     jetstream.JetStream
@@ -102,6 +104,11 @@ func (s *benchStage) start(ctx context.Context, c benchCommand) error {
 	if err := s.worker.Start(); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
+	s.ended = make(chan struct{})
+	go func() {
+		defer close(s.ended)
+		_ = s.worker.Wait() // it says itself why it ended
+	}()
 	return s.until(ctx, "the worker is ready", func() bool {
 		resp, err := http.Get("http://" + s.admin + "/readyz")
 		if err != nil {
@@ -127,6 +134,8 @@ func (s *benchStage) until(ctx context.Context, what string, holds func() bool) 
 	for !holds() {
 		select {
 		case <-tick.C:
+		case <-s.ended:
+			return errors.New("the worker has ended")
 		case <-ctx.Done():
 			return fmt.Errorf("not in time: %s", what)
 		}
@@ -138,9 +147,9 @@ func (s *benchStage) close() {
 	if s.conn != nil {
 		s.conn.Close()
 	}
-	if s.worker != nil && s.worker.Process != nil {
+	if s.ended != nil {
 		_ = s.worker.Process.Signal(syscall.SIGKILL) // what it holds is of no interest
-		_ = s.worker.Wait()
+		<-s.ended
 	}
 	if s.sim != nil {
 		_ = s.sim.Close()
