@@ -27,7 +27,7 @@ import (
 )
 
 // patience bounds every wait of a test: reaching it is a failure.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // settle is the quiet time of bots. Between two frames that belong together a busy machine may take a good part of it.
 const settle = 150 * time.Millisecond

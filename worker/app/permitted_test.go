@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds every wait of a test: reaching it is a failure.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // violations keeps what the server logs about permissions.
 type violations struct {

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds every wait of a test: reaching it is a failure.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // world is a NATS server, a bot, and workers between them.
 type world struct {

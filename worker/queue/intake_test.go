@@ -108,7 +108,7 @@ func TestABotThatIsDownHoldsUpNoOther(t *testing.T) {
 func TestNoPullIsForgotten(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	q := b.open()
+	q := b.openPatient()
 	const prompts = 3000
 	for i := range prompts {
 		if _, err := q.JetStream.PublishAsync("dgbot.prompts.support", fmt.Appendf(nil, "Hi %d", i)); err != nil {
@@ -125,7 +125,7 @@ func TestNoPullIsForgotten(t *testing.T) {
 func TestASlowBotHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	q := b.open()
+	q := b.openPatient()
 	d := newDesk(q)
 	begun := make(chan bool, 100)
 	d.work = func(ctx context.Context, job *worker.Job, _ *worker.Prompt) *worker.Disposition {

@@ -19,7 +19,7 @@ import (
 func TestLanes(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	queues := []*Queue{b.open(), b.open(), b.open()}
+	queues := []*Queue{b.openPatient(), b.openPatient(), b.openPatient()}
 	const visitors, each = 12, 10
 	for i := range each {
 		for v := range visitors {
