@@ -82,7 +82,7 @@ func TestClaimsEnd(t *testing.T) {
 func TestAThousandClaimsAtOnce(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
-	claims := []*Claims{b.open().Claims, b.open().Claims}
+	claims := []*Claims{b.openPatient().Claims, b.openPatient().Claims}
 	var granted atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 1000 {

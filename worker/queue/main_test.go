@@ -93,7 +93,7 @@ func (b *broker) open() *Queue {
 func (b *broker) openPatient() *Queue {
 	b.t.Helper()
 	c, _ := b.config()
-	c.AckWait = 10 * time.Second
+	c.AckWait, c.Publish = 10*time.Second, patience
 	return b.openWith(c)
 }
 
@@ -167,11 +167,12 @@ type desk struct {
 	most   int                 // of all visitors at once
 	now    int
 	rivals []string // visitors who overlapped
+	told   map[string]bool
 	done   chan string
 }
 
 func newDesk(q *Queue) *desk {
-	return &desk{q: q, order: map[string][]string{}, active: map[string]int{}, done: make(chan string, 10_000)}
+	return &desk{q: q, order: map[string][]string{}, active: map[string]int{}, told: map[string]bool{}, done: make(chan string, 10_000)}
 }
 
 func (d *desk) Admit(ctx context.Context, _ string) error {
@@ -187,7 +188,11 @@ func (d *desk) Handle(ctx context.Context, job *worker.Job) worker.Disposition {
 	if err != nil || job.NoSuchBot {
 		status = worker.Rejected
 	}
-	if settled, err := d.q.Outcomes.Settled(ctx, p.ID); settled || err != nil {
+	switch settled, err := d.q.Outcomes.Settled(ctx, p.ID); {
+	case err != nil:
+		return worker.Disposition{Verb: worker.Nak}
+	case settled: // by this desk, which may have been cut off before it heard so
+		d.tell(p.ID)
 		return worker.Disposition{Verb: worker.Ack}
 	}
 	d.begin(p)
@@ -201,8 +206,18 @@ func (d *desk) Handle(ctx context.Context, job *worker.Job) worker.Disposition {
 	if err := d.q.Outcomes.Publish(ctx, o, "", 0); err != nil {
 		return worker.Disposition{Verb: worker.Leave}
 	}
-	d.done <- p.ID
+	d.tell(p.ID)
 	return worker.Disposition{Verb: worker.Ack}
+}
+
+// tell says once that a prompt has its outcome.
+func (d *desk) tell(prompt string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.told[prompt] {
+		d.told[prompt] = true
+		d.done <- prompt
+	}
 }
 
 func (d *desk) begin(p *worker.Prompt) {
