@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 )
 
 func TestPeers(t *testing.T) {
@@ -81,27 +80,15 @@ func TestNobodyAnswersIsAskedAgain(t *testing.T) {
 // In a cluster it gets longer than that: a beat that its consumer's leader has heard may have died with the leader.
 func TestNobodyAnswersInACluster(t *testing.T) {
 	t.Parallel()
-	srv, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
-		Cluster: server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: server.RANDOM_PORT},
+	b := startBroker(t, func(o *server.Options) {
+		o.JetStream = false
+		o.Cluster = server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: server.RANDOM_PORT}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv.Start()
-	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	if !srv.ReadyForConnections(patience) {
-		t.Fatal("NATS isn't ready")
-	}
-	nc, err := nats.Connect(srv.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
+	nc, _ := b.connect()
 	p := newPeers(&Config{Conn: nc, Prefix: "dgbot", AckWait: 4 * time.Second})
 	p.since = time.Now().Add(-time.Hour)
 	start := time.Now()
-	if holds, err := p.Holds(t.Context(), "gone", "p"); holds || err != nil {
+	if holds, err := p.Holds(b.ctx, "gone", "p"); holds || err != nil {
 		t.Errorf("holds: %v, %v", holds, err)
 	}
 	if took := time.Since(start); took < time.Second {
