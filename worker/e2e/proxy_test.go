@@ -64,25 +64,38 @@ func (p *proxy) serve(in net.Conn) {
 	p.pass(out, in)
 }
 
+// chunk is what was read at once, and when it may arrive.
+type chunk struct {
+	data []byte
+	due  time.Time
+}
+
 // pass copies what it reads, and closes both ends when there is no more. INFO is passed without the addresses of other
 // servers, so that clients stay with the proxy.
 func (p *proxy) pass(to, from net.Conn) {
 	defer to.Close()
-	defer from.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
+	chunks := make(chan chunk, 64)
+	p.wg.Go(func() {
+		defer close(chunks)
+		for {
+			buf := make([]byte, 32<<10)
+			n, err := from.Read(buf)
+			if err != nil {
+				return
+			}
+			chunks <- chunk{bytes.ReplaceAll(buf[:n], []byte(`"connect_urls"`), []byte(`"connect_none"`)), time.Now().Add(p.latency)}
 		}
+	})
+	for c := range chunks {
 		if p.latency > 0 {
-			pause(context.Background(), p.latency)
+			pause(context.Background(), time.Until(c.due))
 		}
 		<-p.passage()
-		if _, err := to.Write(bytes.ReplaceAll(buf[:n], []byte(`"connect_urls"`), []byte(`"connect_none"`))); err != nil {
-			return
+		if _, err := to.Write(c.data); err != nil {
+			from.Close() // ends the reading
 		}
 	}
+	from.Close()
 }
 
 func (p *proxy) hold(conns ...net.Conn) {
