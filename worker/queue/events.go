@@ -84,13 +84,12 @@ func (q *Queue) storeOnce(ctx context.Context, msg *nats.Msg) (duplicate bool, e
 // leaves no room for the rest is cut.
 func (q *Queue) BuryEvent(ctx context.Context, e *DeadEvent) error {
 	subject := q.Names.DeadEvent(e.Trigger, e.ID)
-	there := func(context.Context) (uint64, bool, bool, error) { return 0, true, true, nil }
 	for {
 		data, err := json.Marshal(e)
 		if err != nil {
 			return fmt.Errorf("encode dead event: %w", err)
 		}
-		_, err = q.Outcomes.store(ctx, &nats.Msg{Subject: subject, Data: data}, jetstream.WithExpectLastSequencePerSubject(0), there)
+		err = q.keep(ctx, q.letters, &nats.Msg{Subject: subject, Data: data})
 		if !errors.Is(err, worker.ErrTooLarge) || !e.cut() {
 			return err
 		}

@@ -224,3 +224,32 @@ func TestRetryKeepsNumbers(t *testing.T) {
 		}
 	}
 }
+
+// A dead letter that is refused because an earlier try is under way is not there yet, and the outcome has to wait for it.
+func TestADeadLetterThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	c, _ := b.config()
+	js := &underWay{JetStream: c.JetStream, prefix: "dgbot.dead.", tries: 2}
+	c.JetStream = js
+	q := b.openWith(c)
+	for range 2 { // the second time it is there
+		o := &worker.Outcome{ID: "p1", Bot: "support", Status: worker.Failed, Writer: "one/1"}
+		if err := q.Outcomes.bury(b.ctx, o, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := &DeadEvent{Trigger: "orders", ID: "e1"}
+	js.tries = 2
+	if err := q.BuryEvent(b.ctx, e); err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{q.Names.DeadPrompt("support", "p1"), q.Names.DeadEvent("orders", "e1")} {
+		if _, err := q.letters.GetLastMsgForSubject(b.ctx, subject); err != nil {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
+	if js.tries != 0 {
+		t.Errorf("%d refusals are left", js.tries)
+	}
+}

@@ -112,14 +112,7 @@ func (in *Intake) queueUp(ctx context.Context, job *worker.Job, lane, id, behind
 	if behind != "" {
 		msg.Header.Set(headerBehind, behind)
 	}
-	_, err := in.q.store(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0), func(ctx context.Context) (uint64, bool, bool, error) {
-		_, err := in.q.lanes.GetLastMsgForSubject(ctx, msg.Subject)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return 0, false, false, nil
-		}
-		return 0, err == nil, err == nil, err
-	})
-	if err != nil && !errors.Is(err, worker.ErrFenced) { // it was there, and is done with
+	if err := in.q.keep(ctx, in.q.lanes, msg); err != nil {
 		return err
 	}
 	return in.putToken(ctx, job.Bot, lane)

@@ -20,10 +20,11 @@ const headerWriter = "Dgworker-Writer"
 // Outcomes keeps the one final record of every prompt.
 type Outcomes struct {
 	publisher
-	names  Names
-	stream jetstream.Stream
-	conn   *nats.Conn
-	fences bool // the stream holds them: see TakeOver
+	names   Names
+	stream  jetstream.Stream
+	letters jetstream.Stream // of the dead
+	conn    *nats.Conn
+	fences  bool // the stream holds them: see TakeOver
 }
 
 // Publish stores o, expecting that its prompt has no outcome under any bot and status and was not taken over after fence, and
@@ -56,9 +57,7 @@ func (s *Outcomes) Publish(ctx context.Context, o *worker.Outcome, replyTo strin
 // bury copies the outcome to the dead letters. One that is there already stays: it is this prompt's.
 func (s *Outcomes) bury(ctx context.Context, o *worker.Outcome, data []byte) error {
 	msg := &nats.Msg{Subject: s.names.DeadPrompt(o.Bot, o.ID), Data: data, Header: header(o)}
-	there := func(context.Context) (uint64, bool, bool, error) { return 0, true, true, nil }
-	_, err := s.store(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0), there)
-	return err
+	return s.keep(ctx, s.letters, msg)
 }
 
 // mine says whether what stands on subject since the message at sequence after was written by writer ("": by none).

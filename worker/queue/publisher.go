@@ -56,6 +56,22 @@ func (p *publisher) store(ctx context.Context, msg *nats.Msg, guard jetstream.Pu
 	}
 }
 
+// keep stores msg unless its subject has a message already, and returns once one is there. That it is refused is not enough: an earlier
+// try, or somebody else's, may be under way and come to nothing.
+func (p *publisher) keep(ctx context.Context, stream jetstream.Stream, msg *nats.Msg) error {
+	_, err := p.store(ctx, msg, jetstream.WithExpectLastSequencePerSubject(0), func(ctx context.Context) (uint64, bool, bool, error) {
+		_, err := stream.GetLastMsgForSubject(ctx, msg.Subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return 0, false, false, nil
+		}
+		return 0, err == nil, err == nil, err
+	})
+	if errors.Is(err, worker.ErrFenced) {
+		return nil // it was there, and is done with; or the replica that was asked lags
+	}
+	return err
+}
+
 func (p *publisher) try(ctx context.Context, msg *nats.Msg, guard jetstream.PublishOpt) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()

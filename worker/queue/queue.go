@@ -69,7 +69,7 @@ type Queue struct {
 	Claims   *Claims
 	Peers    *Peers
 
-	prompts, lanes, ready jetstream.Stream
+	prompts, lanes, ready, letters jetstream.Stream
 }
 
 // Open makes sure that the streams exist, those of extra too, and returns the queue.
@@ -81,7 +81,7 @@ func Open(ctx context.Context, c Config, extra ...jetstream.StreamConfig) (*Queu
 		return nil, err
 	}
 	q := &Queue{Config: c, publisher: publisher{c.JetStream, c.Publish, c.Log}, Names: c.names(), Peers: newPeers(&c)}
-	for what, into := range map[string]*jetstream.Stream{"PROMPTS": &q.prompts, "LANES": &q.lanes, "READY": &q.ready} {
+	for what, into := range map[string]*jetstream.Stream{"PROMPTS": &q.prompts, "LANES": &q.lanes, "READY": &q.ready, "DEAD": &q.letters} {
 		s, err := c.JetStream.Stream(ctx, q.Names.Stream(what))
 		if err != nil {
 			return nil, fmt.Errorf("open stream %s: %w", q.Names.Stream(what), err)
@@ -97,7 +97,7 @@ func Open(ctx context.Context, c Config, extra ...jetstream.StreamConfig) (*Queu
 		return nil, fmt.Errorf("open outcomes: %w", err)
 	}
 	q.Journal = &Journal{publisher: q.publisher, names: q.Names, stream: journal}
-	q.Outcomes = &Outcomes{publisher: q.publisher, names: q.Names, stream: outcomes, conn: c.Conn,
+	q.Outcomes = &Outcomes{publisher: q.publisher, names: q.Names, stream: outcomes, letters: q.letters, conn: c.Conn,
 		fences: covers(outcomes.CachedInfo().Config.Subjects, q.Names.fence("*"))}
 	q.Claims, err = openClaims(ctx, &c)
 	return q, err
