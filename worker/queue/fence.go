@@ -52,13 +52,31 @@ func (s *Outcomes) TakeOver(ctx context.Context, prompt string, record uint64) (
 	}
 }
 
-// lift removes the fence of a prompt that has its outcome, which is a fence itself from then on.
+// liftTries is for how many times the longest try a fence is tried to be removed. Nobody needs it any more: what is left
+// behind costs a message, and goes with the outcomes.
+const liftTries = 3
+
+// lift removes the fence of a prompt that has its outcome, which is a fence itself from then on. It does so also where the
+// prompt is no longer the caller's: nobody looks at one again that is over.
 func (s *Outcomes) lift(ctx context.Context, prompt string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), liftTries*s.timeout)
+	defer cancel()
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		err := s.purge(ctx, prompt)
+		if err == nil {
+			return
+		}
+		if refusedForGood(err) || wait(ctx, pause) != nil {
+			s.log.Warn("fence of a prompt that is over could not be removed: it goes with the outcome", zap.String("prompt", prompt), zap.Error(err))
+			return
+		}
+	}
+}
+
+func (s *Outcomes) purge(ctx context.Context, prompt string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if err := s.stream.Purge(ctx, jetstream.WithPurgeSubject(s.names.fence(prompt))); err != nil {
-		s.log.Warn("fence of a prompt that is over could not be removed: it goes with the outcome", zap.String("prompt", prompt), zap.Error(err))
-	}
+	return s.stream.Purge(ctx, jetstream.WithPurgeSubject(s.names.fence(prompt)))
 }
 
 // settling is the subject on which an outcome is guarded.

@@ -1,11 +1,13 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"dgworker/worker"
@@ -112,6 +114,45 @@ func TestFenceLeftBehind(t *testing.T) {
 	if n := b.left(q, "OUTCOMES"); n != 1 {
 		t.Errorf("%d messages beside the outcome", n-1)
 	}
+}
+
+// A fence is removed also where NATS is away for a moment just then, and the prompt with it.
+func TestFenceIsLiftedInTheEnd(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	q := b.open()
+	o := *q.Outcomes
+	purges := &awayForPurges{Stream: o.stream, errs: []error{nats.ErrTimeout, nats.ErrNoResponders}}
+	o.stream = purges
+	fence, _, err := o.TakeOver(b.ctx, "p1", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.ctx)
+	purges.first = cancel
+	if err := o.Publish(ctx, ended("p1", "a"), "", fence); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.left(q, "OUTCOMES"); n != 1 || len(purges.errs) != 0 {
+		t.Errorf("%d messages beside the outcome, %d tries too few", n-1, len(purges.errs))
+	}
+}
+
+// awayForPurges fails so many purges.
+type awayForPurges struct {
+	jetstream.Stream
+	errs  []error
+	first func()
+}
+
+func (a *awayForPurges) Purge(ctx context.Context, opts ...jetstream.StreamPurgeOpt) error {
+	a.first()
+	if len(a.errs) > 0 {
+		err := a.errs[0]
+		a.errs = a.errs[1:]
+		return err
+	}
+	return a.Stream.Purge(ctx, opts...)
 }
 
 // On a stream of somebody's own that holds outcomes alone there are no fences, and everything else is as it was.

@@ -89,7 +89,11 @@ func (s *Outcomes) Settled(ctx context.Context, prompt string) (bool, error) {
 	if msg == nil {
 		return false, nil
 	}
-	if fence, err := s.last(ctx, s.names.fence(prompt)); fence != nil && err == nil {
+	fence, err := s.last(ctx, s.names.fence(prompt))
+	if err != nil {
+		return false, fmt.Errorf("look for the fence of prompt %q: %w", prompt, err)
+	}
+	if fence != nil {
 		s.lift(ctx, prompt)
 	}
 	return true, nil
