@@ -62,11 +62,7 @@ func TestHandedBack(t *testing.T) {
 			if last := records[len(records)-1]; last.Back == "" {
 				t.Errorf("the journal ends with %+v", last)
 			}
-			w.worker = w.another()
-			if d := w.worker.Handle(w.ctx, job("Hello", 2)); d.Verb != worker.Ack {
-				t.Fatalf("disposition %+v", d)
-			}
-			o := w.outcome("job")
+			o := w.takeUp("Hello")
 			w.expect(o, worker.Completed, "")
 			if o.Attempts != 1 || len(o.History) != 0 || !reflect.DeepEqual(w.bot.messages(), []string{"Hello", "Hello"}) {
 				t.Errorf("outcome %+v, heard %q", o, w.bot.messages())
@@ -91,11 +87,7 @@ func TestHandedBackBeforeItCouldSend(t *testing.T) {
 	if d := w.worker.Handle(ctx, job("Hello", 1)); d.Verb != worker.Nak || d.After != 0 {
 		t.Fatalf("disposition %+v", d)
 	}
-	w.worker = w.another()
-	if d := w.worker.Handle(w.ctx, job("Hello", 2)); d.Verb != worker.Ack {
-		t.Fatalf("disposition %+v", d)
-	}
-	o := w.outcome("job")
+	o := w.takeUp("Hello")
 	w.expect(o, worker.Completed, "")
 	if o.Attempts != 1 || !reflect.DeepEqual(w.bot.messages(), []string{"Hello"}) {
 		t.Errorf("%d attempts, heard %q", o.Attempts, w.bot.messages())
@@ -121,10 +113,7 @@ func TestHandedBackWhileARuleClaims(t *testing.T) {
 	if d := made.Handle(ctx, job("A refund", 1)); d.Verb != worker.Nak {
 		t.Fatalf("disposition %+v", d)
 	}
-	if d := w.worker.Handle(w.ctx, job("A refund", 2)); d.Verb != worker.Ack {
-		t.Fatalf("disposition %+v", d)
-	}
-	if o := w.outcome("job"); len(o.Fired) != 1 || len(o.Errors) != 0 || len(w.outbox.list) != 1 {
+	if o := w.takeUp("A refund"); len(o.Fired) != 1 || len(o.Errors) != 0 || len(w.outbox.list) != 1 {
 		t.Errorf("fired %+v, errors %+v, enqueued %+v", o.Fired, o.Errors, w.outbox.list)
 	}
 }

@@ -237,11 +237,7 @@ func TestOutcomeThatWasUnderWay(t *testing.T) {
 	if d := w.lose(job("Hello", 1), asked, worker.ErrFenced); d.Verb != worker.Leave {
 		t.Fatalf("disposition %+v", d)
 	}
-	w.worker = w.another()
-	if d := w.worker.Handle(w.ctx, job("Hello", 2)); d.Verb != worker.Ack {
-		t.Fatalf("disposition %+v", d)
-	}
-	o := w.outcome("job")
+	o := w.takeUp("Hello")
 	w.expect(o, worker.Completed, "")
 	if o.Attempts != 2 {
 		t.Errorf("%d attempts", o.Attempts)

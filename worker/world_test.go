@@ -130,6 +130,16 @@ func (w *world) lose(j *worker.Job, heard <-chan struct{}, why error) worker.Dis
 	return w.worker.Handle(ctx, j)
 }
 
+// takeUp lets another worker take up the second delivery of the prompt, and returns what it came to.
+func (w *world) takeUp(payload string) *worker.Outcome {
+	w.t.Helper()
+	w.worker = w.another()
+	if d := w.worker.Handle(w.ctx, job(payload, 2)); d.Verb != worker.Ack {
+		w.t.Fatalf("disposition %+v, logs %v", d, w.logs.All())
+	}
+	return w.outcome("job")
+}
+
 // handle brings the prompt to the worker until it is acknowledged, and returns its outcome.
 func (w *world) handle(payload string) *worker.Outcome {
 	w.t.Helper()
